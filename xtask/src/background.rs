@@ -1,0 +1,123 @@
+//! A stack in a process of its own: what `up --detach` leaves behind, and what tests run against.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, setsid};
+
+use crate::leftovers;
+use crate::paths::StackDir;
+use crate::stack::{self, Data, Plan};
+use crate::state;
+use crate::supervisor::{Event, Supervisor};
+use crate::{postgres, signals};
+
+/// Longer than all parts together are given to stop.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Whether the stack ends with us.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    Own,
+    Ours,
+}
+
+/// The supervisor of a stack, running beside us.
+pub(crate) struct Background {
+    dir: PathBuf,
+    child: Child,
+}
+
+/// Starts the supervisor of a planned stack.
+pub(crate) fn start(dir: &Path, life: Life, variables: &[(&str, String)]) -> Result<Background> {
+    // An old state would be taken for the new one's.
+    state::remove(dir);
+    let log = File::create(log(dir))?;
+    let mut command = Command::new("setpriv");
+    if life == Life::Ours {
+        command.args(["--pdeathsig", "TERM"]);
+    }
+    command
+        .args(["--", "env", signals::UNBLOCK])
+        .arg(env::current_exe()?)
+        .args(["supervise", "--dir"])
+        .arg(dir);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    let child = command.spawn().context("cannot start the supervisor")?;
+    Ok(Background {
+        dir: dir.to_owned(),
+        child,
+    })
+}
+
+pub(crate) fn log(dir: &Path) -> PathBuf {
+    dir.join("supervisor.log")
+}
+
+impl Background {
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
+    /// Whether the supervisor has given up.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        if !self.has_ended() {
+            kill(Pid::from_raw(self.pid()), Signal::SIGTERM)?;
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while !self.has_ended() {
+            if Instant::now() > deadline {
+                self.child.kill()?;
+                self.child.wait()?;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        end_leftovers(&self.dir);
+        Ok(())
+    }
+}
+
+/// The supervisor itself, in a process of its own.
+pub(crate) fn serve(options: &StackDir) -> Result<ExitCode> {
+    let dir = options.open()?;
+    // Out of reach of Ctrl-C, and of the end of the terminal.
+    setsid()?;
+    let (sender, events) = mpsc::channel();
+    signals::forward(sender.clone(), Event::Signal)?;
+    supervise(&dir, sender, events)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the planned stack of a folder until a signal asks for its end.
+pub(crate) fn supervise(dir: &Path, ready: mpsc::Sender<Event>, events: mpsc::Receiver<Event>) -> Result<()> {
+    let Some(_lock) = state::lock(dir)? else {
+        bail!("a stack already runs in {}", dir.display())
+    };
+    let plan = Plan::load(dir)?;
+    let ended = end_leftovers(dir);
+    if ended > 0 {
+        println!("ended {ended} processes of an earlier run");
+    }
+    if plan.data == Data::Wiped {
+        stack::wipe(dir)?;
+    }
+    let stack = stack::prepare(dir, &plan)?;
+    Supervisor::new(dir, stack, ready, events).run()
+}
+
+/// Ends whatever a killed supervisor left running. Only for a folder without a supervisor.
+pub(crate) fn end_leftovers(dir: &Path) -> usize {
+    let outside = postgres::elsewhere(dir);
+    std::iter::once(dir).chain(outside.as_deref()).map(leftovers::end).sum()
+}

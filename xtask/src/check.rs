@@ -1,0 +1,95 @@
+//! `cargo xtask check`: what must hold before a change is merged, besides the tests.
+
+use std::env;
+use std::process::{Command, ExitCode};
+
+use anyhow::Result;
+
+use crate::paths;
+
+/// How one step has ended.
+enum Outcome {
+    Passed,
+    Failed,
+    Skipped(&'static str),
+}
+
+/// A step's name and what it does.
+type Step = (&'static str, fn() -> Result<Outcome>);
+
+const STEPS: [Step; 5] = [
+    ("format", || run(paths::cargo().args(["fmt", "--all", "--check"]))),
+    ("lints", || {
+        run(paths::cargo().args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    }),
+    ("generated files", generated_files),
+    ("bans, licences, sources", || deny(&["bans", "licenses", "sources"])),
+    ("advisories", advisories),
+];
+
+/// Runs every step, so that one failure does not hide the next.
+pub(crate) fn run_all() -> Result<ExitCode> {
+    let mut summary = Vec::new();
+    let mut failed = false;
+    for (name, step) in STEPS {
+        println!("== {name}");
+        let outcome = step()?;
+        failed |= matches!(outcome, Outcome::Failed);
+        summary.push(match outcome {
+            Outcome::Passed => format!("passed   {name}"),
+            Outcome::Failed => format!("FAILED   {name}"),
+            Outcome::Skipped(why) => format!("skipped  {name}: {why}"),
+        });
+    }
+    println!("\n{}", summary.join("\n"));
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn run(command: &mut Command) -> Result<Outcome> {
+    Ok(if command.status()?.success() {
+        Outcome::Passed
+    } else {
+        Outcome::Failed
+    })
+}
+
+fn generated_files() -> Result<Outcome> {
+    run(Command::new(env::current_exe()?).args(["prepare", "--check"]))
+}
+
+fn deny(checks: &[&str]) -> Result<Outcome> {
+    if !is_deny_installed() {
+        return Ok(Outcome::Skipped(
+            "`cargo install cargo-deny --locked` installs what it needs",
+        ));
+    }
+    run(paths::cargo()
+        .args(["deny", "--all-features", "check", "--hide-inclusion-graph"])
+        .args(checks))
+}
+
+/// The only step that needs the network.
+fn advisories() -> Result<Outcome> {
+    if !is_deny_installed() {
+        return deny(&[]);
+    }
+    if !paths::cargo().args(["deny", "fetch", "db"]).status()?.success() {
+        return Ok(Outcome::Skipped("the advisory database cannot be reached"));
+    }
+    deny(&["--disable-fetch", "advisories"])
+}
+
+fn is_deny_installed() -> bool {
+    paths::cargo()
+        .args(["deny", "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success())
+}

@@ -1,0 +1,96 @@
+//! The programs a stack needs, and their installation from Debian where we may.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail, ensure};
+use nix::unistd::Uid;
+
+use crate::{paths, postgres, rabbitmq};
+
+/// Installs without starting anything: neither the daemons of these packages nor a default cluster, now or at the next
+/// start of the machine. Packages are the script's arguments.
+const SCRIPT: &str = r#"
+set -e
+export DEBIAN_FRONTEND=noninteractive
+policy=/usr/sbin/policy-rc.d
+cluster=/etc/postgresql-common/createcluster.d/order-processing.conf
+mine=
+clean() { rm -f "$cluster"; if [ "$mine" ]; then rm -f "$policy"; fi; }
+trap clean EXIT
+trap 'exit 130' INT TERM HUP
+if [ ! -e "$policy" ]; then
+    mine=yes
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
+mkdir -p "${cluster%/*}"
+echo 'create_main_cluster = false' >"$cluster"
+apt-get update -qq || true
+apt-get install -y -qq --no-install-recommends "$@"
+if [ -d /run/systemd/system ]; then
+    for package in "$@"; do systemctl disable -q "$package" 2>/dev/null || true; done
+fi
+"#;
+
+/// Makes sure that PostgreSQL, RabbitMQ and nginx are there.
+pub(crate) fn ensure_installed() -> Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    let by_hand = format!("sudo apt-get install --no-install-recommends {list}");
+    let Some(mut shell) = privileged_shell() else {
+        bail!("missing here: {list}. This installs it:\n  {by_hand}");
+    };
+    println!("installing {list} with apt");
+    shell.args(["-c", SCRIPT, "sh"]).args(&missing).stdin(Stdio::null());
+    ensure!(
+        shell.status()?.success(),
+        "apt-get has failed; by hand it is:\n  {by_hand}"
+    );
+    let still_missing = self::missing();
+    ensure!(still_missing.is_empty(), "still missing: {}", still_missing.join(" "));
+    Ok(())
+}
+
+/// Debian's names of what is not there.
+fn missing() -> Vec<&'static str> {
+    let needed: [(&str, Option<PathBuf>); 4] = [
+        ("postgresql", postgres::programs()),
+        ("rabbitmq-server", rabbitmq::server()),
+        ("nginx", paths::program("nginx")),
+        ("util-linux", paths::program("setpriv")),
+    ];
+    needed
+        .into_iter()
+        .filter(|(_, found)| found.is_none())
+        .map(|(package, _)| package)
+        .collect()
+}
+
+/// A shell that may install packages without asking anybody.
+fn privileged_shell() -> Option<Command> {
+    paths::program("apt-get")?;
+    if Uid::effective().is_root() {
+        return Some(Command::new("sh"));
+    }
+    let sudo = paths::program("sudo")?;
+    let allowed = quiet(&sudo, &["-n", "true"]);
+    allowed.then(|| {
+        let mut command = Command::new(sudo);
+        command.args(["-n", "sh"]);
+        command
+    })
+}
+
+fn quiet(program: &Path, args: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}

@@ -1,0 +1,76 @@
+//! `cargo xtask`: runs, tests and checks the whole system on this machine. Each command has a file of its own; `stack.rs`
+//! says what a running system consists of and `supervisor.rs` keeps it running.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod up;
+
+mod down;
+mod logs;
+mod ps;
+
+mod test;
+
+mod check;
+mod prepare;
+
+mod background;
+mod progress;
+mod stack;
+mod supervisor;
+
+mod nginx;
+mod postgres;
+mod rabbitmq;
+mod services;
+
+mod install;
+mod leftovers;
+mod paths;
+mod ports;
+mod probe;
+mod process;
+mod signals;
+mod state;
+
+/// Tasks of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", arg_required_else_help = true)]
+enum Task {
+    /// Build and run the whole system: PostgreSQL, RabbitMQ, both services and the gateway.
+    Up(up::Options),
+    /// Stop the system that `up` has started, in order.
+    Down(paths::StackDir),
+    /// List the processes of the running system.
+    Ps(ps::Options),
+    /// Print the log of one process.
+    Logs(logs::Options),
+    /// Run every test, with a private PostgreSQL and RabbitMQ and a complete system of its own.
+    Test(test::Options),
+    /// Format, lints, dependency policy and generated files.
+    Check,
+    /// Renew `.sqlx`, the committed descriptions of all SQL statements.
+    Prepare(prepare::Options),
+    /// Keep the stack of a folder running: what `up --detach` leaves in the background.
+    #[command(hide = true)]
+    Supervise(paths::StackDir),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Task::parse() {
+        Task::Up(options) => up::run(&options),
+        Task::Down(options) => down::run(&options),
+        Task::Ps(options) => ps::run(&options),
+        Task::Logs(options) => logs::run(&options),
+        Task::Test(options) => test::run(&options),
+        Task::Check => check::run_all(),
+        Task::Prepare(options) => prepare::run(&options),
+        Task::Supervise(options) => background::serve(&options),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,120 @@
+//! A private nginx in front of the services, with `gateway/gateway.conf.template` rendered for this machine.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
+
+use crate::paths;
+use crate::probe::Probe;
+use crate::process::{Environment, Part, Stage};
+use crate::services;
+use crate::stack::Layout;
+
+/// `address` is where the gateway listens.
+pub(crate) fn prepare(layout: &Layout, address: SocketAddr, services: &[Part]) -> Result<Part> {
+    let folder = layout.folder("gateway")?;
+    let template = fs::read_to_string(paths::root().join("gateway/gateway.conf.template"))?;
+    fs::write(
+        folder.join("gateway.conf"),
+        render(&template, address, &layout.log("gateway-access")),
+    )?;
+    fs::write(folder.join("nginx.conf"), configuration(&folder, services))?;
+    let text = |path: &Path| {
+        path.to_str()
+            .map(str::to_owned)
+            .context("the path of the stack is not UTF-8")
+    };
+    let args = vec![
+        // Otherwise it writes to /var/log before it has read its configuration.
+        "-e".to_owned(),
+        "stderr".to_owned(),
+        "-p".to_owned(),
+        text(&folder)?,
+        "-c".to_owned(),
+        text(&folder.join("nginx.conf"))?,
+    ];
+    Ok(Part {
+        name: "gateway".to_owned(),
+        stage: Stage::Gateway,
+        listed: true,
+        folder,
+        program: paths::program("nginx").context("nginx is not installed")?,
+        args,
+        environment: Environment::Own,
+        variables: Vec::new(),
+        user: None,
+        ports: vec![address.port()],
+        log: layout.log("gateway"),
+        needs: Vec::new(),
+        ready: Probe::Tcp(address.port()),
+        // Requests under way are answered first.
+        stop: Signal::SIGQUIT,
+        patience: Duration::from_secs(8),
+        // Not KILL: the workers would stay.
+        orphaned: Signal::SIGTERM,
+    })
+}
+
+/// Where a client on this machine reaches a listening address.
+pub(crate) fn reachable(address: IpAddr) -> IpAddr {
+    if address.is_unspecified() {
+        Ipv4Addr::LOCALHOST.into()
+    } else {
+        address
+    }
+}
+
+fn render(template: &str, address: SocketAddr, access_log: &Path) -> String {
+    template
+        .replace("${GATEWAY_LISTEN}", &address.to_string())
+        .replace("${GATEWAY_ACCESS_LOG}", &access_log.display().to_string())
+        .replace("${ORDERS_UPSTREAM}", "orders")
+        .replace("${PAYMENTS_UPSTREAM}", "payments")
+        // Never asked: the upstreams are blocks of addresses.
+        .replace("${RESOLVER}", "127.0.0.1")
+}
+
+fn configuration(folder: &Path, services: &[Part]) -> String {
+    let folder = folder.display();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("    {kind}_temp_path \"{folder}/{kind}\";\n"))
+        .concat();
+    format!(
+        "daemon off;\n\
+         worker_processes auto;\n\
+         worker_rlimit_nofile 65536;\n\
+         worker_shutdown_timeout 5s;\n\
+         pid \"{folder}/nginx.pid\";\n\
+         error_log stderr;\n\
+         {user}\
+         events {{\n    worker_connections 8192;\n}}\n\
+         http {{\n{temporary}{orders}{payments}    include \"{folder}/gateway.conf\";\n}}\n",
+        // Another user could not enter a folder below root's home.
+        user = if nix::unistd::Uid::effective().is_root() {
+            "user root;\n"
+        } else {
+            ""
+        },
+        orders = upstream("orders", services::ORDERS, services),
+        payments = upstream("payments", services::PAYMENTS, services),
+    )
+}
+
+fn upstream(name: &str, service: &str, services: &[Part]) -> String {
+    let servers: String = services
+        .iter()
+        .filter(|part| part.name.starts_with(service))
+        // A replica that restarts is back within a second, so it is not left out for longer.
+        .map(|part| {
+            format!(
+                "        server 127.0.0.1:{} max_fails=1 fail_timeout=1s;\n",
+                part.ports[0]
+            )
+        })
+        .collect();
+    format!("    upstream {name} {{\n{servers}        keepalive 64;\n        keepalive_requests 100000;\n    }}\n")
+}

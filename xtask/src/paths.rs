@@ -1,0 +1,58 @@
+//! Where things are: the repository, cargo's target folder, the folder of a stack, programs of this machine.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+/// The folder of a stack, as an option of every command that deals with one.
+#[derive(clap::Args)]
+pub(crate) struct StackDir {
+    /// Folder of the stack: its data, logs and state [default: target/stack]
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+}
+
+impl StackDir {
+    /// Creates the folder if need be; its path is absolute and without links, as the kernel reports it for processes.
+    pub(crate) fn open(&self) -> Result<PathBuf> {
+        open_dir(&self.dir.clone().unwrap_or_else(|| target().join("stack")))
+    }
+}
+
+pub(crate) fn open_dir(dir: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    Ok(dir.canonicalize()?)
+}
+
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
+    let manifest = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&manifest)
+        .parent()
+        .map_or_else(|| ".".into(), Path::to_path_buf)
+}
+
+/// Cargo's target folder for this repository.
+pub(crate) fn target() -> PathBuf {
+    root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}
+
+/// Cargo itself, run at the root of the repository.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    cargo.current_dir(root());
+    cargo
+}
+
+/// A program on the PATH, or where Debian keeps those for administrators.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    folders
+        .map(|folder| folder.join(name))
+        .find(|candidate| candidate.is_file())
+}

@@ -1,0 +1,186 @@
+//! `cargo xtask prepare`: renews `.sqlx`. Every query macro is expanded against a private database that has just been
+//! migrated, as sqlx-cli does it, which therefore need not be installed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::background::{self, Life};
+use crate::stack::{Extent, Plan};
+use crate::{install, paths, postgres, probe, progress, services, signals, up};
+
+/// Run it after a statement or a migration has changed, and commit `.sqlx`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Only compare; fail if something differs
+    #[arg(long)]
+    check: bool,
+}
+
+/// Statements by the name of their file.
+type Queries = BTreeMap<String, Value>;
+
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    install::ensure_installed()?;
+    let (sender, interruptions) = mpsc::channel();
+    signals::forward(sender, |signal| signal)?;
+    let dir = paths::open_dir(&paths::target().join("prepare-stack"))?;
+    Plan::for_tests(Extent::Database).save(&dir)?;
+    let mut stack = background::start(&dir, Life::Ours, &[])?;
+    let ready = progress::until_ready(&dir, stack.pid(), || {
+        if stack.has_ended() {
+            return Some(format!(
+                "the database has stopped{}",
+                progress::tail(&background::log(&dir))
+            ));
+        }
+        up::interruption(&interruptions)
+    });
+    let generated = ready.and_then(|state| {
+        migrate(&state.postgres)?;
+        generate(&state.postgres)
+    });
+    stack.stop()?;
+    let generated = generated?;
+    let committed = paths::root().join(".sqlx");
+    if options.check {
+        compare(&read(&committed)?, &read(&generated)?)
+    } else {
+        replace(&committed, &generated)
+    }
+}
+
+/// Runs the migrations of every schema as the role that owns it.
+fn migrate(superuser: &str) -> Result<()> {
+    let psql = postgres::programs()
+        .context("PostgreSQL is not installed")?
+        .join("psql");
+    for schema in ["orders", "payments", "sandbox"] {
+        let url = services::migration_url(schema, superuser).with_context(|| format!("no role for {schema}"))?;
+        for file in migrations(&paths::root().join("migrations").join(schema))? {
+            let path = file.to_str().context("the path of the repository is not UTF-8")?;
+            probe::psql_output(&psql, &url, &["-1", "-f", path]).with_context(|| format!("{path} fails"))?;
+        }
+    }
+    Ok(())
+}
+
+/// In the order of their numbers.
+fn migrations(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut numbered = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.ends_with(".sql") && !name.ends_with(".down.sql") {
+            let number: u64 = name
+                .split('_')
+                .next()
+                .unwrap_or_default()
+                .parse()
+                .with_context(|| format!("{name} has no number"))?;
+            numbered.push((number, path));
+        }
+    }
+    numbered.sort();
+    Ok(numbered.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Compiles everything with the macros asking the database; returns the folder with what they wrote.
+fn generate(database: &str) -> Result<PathBuf> {
+    let build = paths::target().join("prepare");
+    let queries = build.join("queries");
+    if queries.is_dir() {
+        fs::remove_dir_all(&queries)?;
+    }
+    fs::create_dir_all(&queries)?;
+    // A macro is expanded only when its crate is compiled, so ours must not be taken from an earlier build.
+    let mut clean = paths::cargo();
+    clean.args(["clean", "--quiet", "--target-dir"]).arg(&build);
+    for package in packages()? {
+        clean.args(["--package", &package]);
+    }
+    ensure!(clean.status()?.success(), "cargo clean has failed");
+    let mut check = paths::cargo();
+    check
+        .args(["check", "--workspace", "--all-targets", "--target-dir"])
+        .arg(&build);
+    check
+        .env("SQLX_OFFLINE", "false")
+        .env("SQLX_OFFLINE_DIR", &queries)
+        .env("DATABASE_URL", database);
+    ensure!(
+        check.status()?.success(),
+        "the workspace does not compile against the migrated database"
+    );
+    Ok(queries)
+}
+
+/// The names of our own packages.
+fn packages() -> Result<Vec<String>> {
+    let output = paths::cargo()
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .output()?;
+    ensure!(output.status.success(), "cargo metadata has failed");
+    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    Ok(packages
+        .filter_map(|package| Some(package["name"].as_str()?.to_owned()))
+        .collect())
+}
+
+fn read(folder: &Path) -> Result<Queries> {
+    let mut queries = Queries::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with("query-") && name.ends_with(".json") {
+            queries.insert(name, serde_json::from_slice(&fs::read(&path)?)?);
+        }
+    }
+    Ok(queries)
+}
+
+fn compare(committed: &Queries, generated: &Queries) -> Result<ExitCode> {
+    let names = committed.keys().chain(generated.keys());
+    let mut differing: Vec<_> = names
+        .filter(|name| committed.get(*name) != generated.get(*name))
+        .collect();
+    differing.sort();
+    differing.dedup();
+    if differing.is_empty() {
+        println!(".sqlx is up to date ({} statements)", generated.len());
+        return Ok(ExitCode::SUCCESS);
+    }
+    for name in &differing {
+        let what = match (committed.get(*name), generated.get(*name)) {
+            (None, _) => "missing",
+            (_, None) => "no longer used",
+            _ => "out of date",
+        };
+        println!("  {name}: {what}");
+    }
+    bail!(".sqlx is not up to date: `cargo xtask prepare` renews it")
+}
+
+fn replace(committed: &Path, generated: &Path) -> Result<ExitCode> {
+    let (before, after) = (read(committed)?, read(generated)?);
+    fs::create_dir_all(committed)?;
+    for name in before.keys().filter(|name| !after.contains_key(*name)) {
+        fs::remove_file(committed.join(name))?;
+    }
+    // An unchanged file is left alone, so that nothing is compiled again because of it.
+    let changed: Vec<_> = after
+        .iter()
+        .filter(|(name, query)| before.get(*name) != Some(*query))
+        .collect();
+    for (name, _) in &changed {
+        fs::copy(generated.join(name), committed.join(name))?;
+    }
+    println!(".sqlx holds {} statements; {} changed", after.len(), changed.len());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,164 @@
+//! What a running system consists of, and where it keeps its things. A plan says how much of it is wanted.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::ports::Ports;
+use crate::process::Part;
+use crate::{nginx, paths, postgres, rabbitmq, services};
+
+/// How a stack is to be run; handed to the supervisor as `plan.json` in the stack's folder.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) extent: Extent,
+    pub(crate) data: Data,
+    pub(crate) durability: Durability,
+    pub(crate) listen: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) replicas: usize,
+    /// The folder with the services' binaries.
+    pub(crate) binaries: PathBuf,
+}
+
+/// How much of the system is run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Extent {
+    Database,
+    /// Database and broker.
+    Backing,
+    Whole,
+}
+
+/// What becomes of the data of an earlier run.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Data {
+    Kept,
+    Wiped,
+}
+
+/// Whether a commit reaches the disk. Tests throw their data away.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Durability {
+    Full,
+    None,
+}
+
+/// A stack ready to be started.
+pub(crate) struct Stack {
+    pub(crate) gateway: String,
+    pub(crate) postgres: String,
+    pub(crate) amqp: String,
+    pub(crate) parts: Vec<Part>,
+}
+
+impl Plan {
+    /// A throw-away stack for tests.
+    pub(crate) fn for_tests(extent: Extent) -> Self {
+        Self {
+            extent,
+            data: Data::Wiped,
+            durability: Durability::None,
+            listen: Ipv4Addr::LOCALHOST.into(),
+            port: 0,
+            replicas: 1,
+            binaries: PathBuf::new(),
+        }
+    }
+
+    pub(crate) fn save(&self, dir: &Path) -> Result<()> {
+        Ok(fs::write(dir.join("plan.json"), serde_json::to_vec_pretty(self)?)?)
+    }
+
+    pub(crate) fn load(dir: &Path) -> Result<Self> {
+        Ok(serde_json::from_slice(
+            &fs::read(dir.join("plan.json")).context("nothing was planned here")?,
+        )?)
+    }
+}
+
+/// Makes folders, data and configuration ready and says what to run.
+pub(crate) fn prepare(dir: &Path, plan: &Plan) -> Result<Stack> {
+    let mut ports = Ports::load(dir);
+    let logs = paths::open_dir(&dir.join("log"))?;
+    let layout = Layout { dir, logs: &logs };
+
+    let database = postgres::prepare(&layout, &mut ports, plan.durability)?;
+    let postgres = database.url.clone();
+    let mut parts = vec![database.part];
+    let mut amqp = String::new();
+    let mut gateway = String::new();
+    if plan.extent >= Extent::Backing {
+        let broker = rabbitmq::prepare(&layout, &mut ports)?;
+        amqp.clone_from(&broker.url);
+        parts.extend(broker.parts);
+    }
+    if plan.extent == Extent::Whole {
+        let port = if plan.port == 0 {
+            ports.get("gateway")?
+        } else {
+            plan.port
+        };
+        let services = services::prepare(
+            &layout,
+            &mut ports,
+            plan,
+            &services::Backing {
+                postgres: &postgres,
+                amqp: &amqp,
+            },
+        )?;
+        gateway = format!("http://{}:{port}", nginx::reachable(plan.listen));
+        let front = nginx::prepare(&layout, (plan.listen, port).into(), &services)?;
+        parts.extend(services);
+        parts.push(front);
+    }
+    ports.save()?;
+    for part in &parts {
+        // Each run has its own logs; restarts within it are in the same file.
+        fs::write(&part.log, "")?;
+    }
+    Ok(Stack {
+        gateway,
+        postgres,
+        amqp,
+        parts,
+    })
+}
+
+/// Where a stack keeps its things.
+pub(crate) struct Layout<'a> {
+    pub(crate) dir: &'a Path,
+    logs: &'a Path,
+}
+
+impl Layout<'_> {
+    /// A folder of the part's own, also its working folder.
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
+        paths::open_dir(&self.dir.join(name))
+    }
+
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
+        self.logs.join(format!("{name}.log"))
+    }
+}
+
+/// Removes everything of an earlier run but the lock, which we hold.
+pub(crate) fn wipe(dir: &Path) -> Result<()> {
+    postgres::remove_data(dir)?;
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let kept = ["lock", "plan.json", "supervisor.log"]
+            .iter()
+            .any(|name| path.ends_with(name));
+        match path.is_dir() {
+            _ if kept => {}
+            true => fs::remove_dir_all(&path)?,
+            false => fs::remove_file(&path)?,
+        }
+    }
+    Ok(())
+}

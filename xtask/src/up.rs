@@ -1,0 +1,188 @@
+//! `cargo xtask up`: builds the services, starts the whole system and keeps it running.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::background::{self, Life};
+use crate::paths::{self, StackDir};
+use crate::stack::{Data, Durability, Extent, Plan};
+use crate::supervisor::Event;
+use crate::{install, ports, progress, services, signals, state};
+
+/// `DELIVERY_DELAY=2s cargo xtask up`: the settings of the services pass through.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    dir: StackDir,
+    /// Start with empty databases and queues
+    #[arg(long)]
+    fresh: bool,
+    /// Go on in the background once the first order can be placed
+    #[arg(long)]
+    detach: bool,
+    /// Port of the gateway
+    #[arg(long, default_value_t = 8000)]
+    port: u16,
+    /// Address of the gateway; 0.0.0.0 makes it reachable from other machines
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    listen: IpAddr,
+    /// Processes per service
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    replicas: u8,
+    /// Build without optimisation: quicker to build, slower to run
+    #[arg(long)]
+    debug: bool,
+    /// Run the services from this folder instead of building them
+    #[arg(long, value_name = "FOLDER", conflicts_with = "debug")]
+    binaries: Option<PathBuf>,
+}
+
+/// How the services are compiled.
+#[derive(Clone, Copy)]
+pub(crate) enum Profile {
+    Debug,
+    Release,
+}
+
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    install::ensure_installed()?;
+    let dir = options.dir.open()?;
+    if let Some(running) = state::running(&dir)? {
+        bail!(
+            "a stack already runs in {}: {} (cargo xtask down stops it)",
+            dir.display(),
+            running.gateway
+        );
+    }
+    // What an earlier run left behind may hold the port.
+    background::end_leftovers(&dir);
+    ensure!(
+        ports::is_free(options.listen, options.port),
+        "port {} is taken: choose another one with --port, or stop what listens there",
+        options.port
+    );
+    let binaries = match (&options.binaries, options.debug) {
+        (Some(folder), _) => folder.canonicalize()?,
+        (None, true) => build(Profile::Debug)?,
+        (None, false) => build(Profile::Release)?,
+    };
+    let plan = Plan {
+        extent: Extent::Whole,
+        data: if options.fresh { Data::Wiped } else { Data::Kept },
+        durability: Durability::Full,
+        listen: options.listen,
+        port: options.port,
+        replicas: options.replicas.into(),
+        binaries,
+    };
+    plan.save(&dir)?;
+    if options.detach {
+        run_detached(&dir)
+    } else {
+        run_here(&dir)
+    }
+}
+
+/// Returns the folder of the binaries.
+pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
+    let (arguments, folder): (&[&str], _) = match profile {
+        Profile::Debug => (&[], "debug"),
+        Profile::Release => (&["--release"], "release"),
+    };
+    println!("building the services ({folder})");
+    let mut cargo = paths::cargo();
+    cargo
+        .args(["build", "--package", services::ORDERS, "--package", services::PAYMENTS])
+        .args(arguments);
+    ensure!(cargo.status()?.success(), "the services cannot be built");
+    Ok(paths::target().join(folder))
+}
+
+fn run_here(dir: &Path) -> Result<ExitCode> {
+    let (sender, events) = mpsc::channel();
+    signals::forward(sender.clone(), Event::Signal)?;
+    state::remove(dir);
+    println!("starting in {}", dir.display());
+    let failed = Arc::new(OnceLock::new());
+    let reader = thread::spawn({
+        let (dir, failed) = (dir.to_owned(), Arc::clone(&failed));
+        move || announce(&dir, &failed)
+    });
+    let outcome = background::supervise(dir, sender, events);
+    let was_announced = reader.is_finished();
+    outcome?;
+    match failed.get() {
+        Some(()) => Ok(ExitCode::FAILURE),
+        None => {
+            println!("stopped{}", if was_announced { "" } else { " before it was ready" });
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Runs beside the supervisor; if the stack does not become ready, it asks for the end as the user would.
+fn announce(dir: &Path, failed: &OnceLock<()>) {
+    let began = Instant::now();
+    match progress::until_ready(dir, Pid::this().as_raw(), || None) {
+        Ok(state) => welcome(&state.gateway, began, "Ctrl-C stops it."),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let _ = failed.set(());
+            // Cannot fail: it is our own process.
+            let _ = kill(Pid::this(), Signal::SIGTERM);
+        }
+    }
+}
+
+fn run_detached(dir: &Path) -> Result<ExitCode> {
+    let (sender, signals) = mpsc::channel();
+    signals::forward(sender, |signal| signal)?;
+    println!("starting in {}", dir.display());
+    let began = Instant::now();
+    let mut stack = background::start(dir, Life::Own, &[])?;
+    let pid = stack.pid();
+    let ready = progress::until_ready(dir, pid, || {
+        if stack.has_ended() {
+            return Some(format!(
+                "the stack has stopped{}",
+                progress::tail(&background::log(dir))
+            ));
+        }
+        interruption(&signals)
+    });
+    match ready {
+        Ok(state) => welcome(&state.gateway, began, "`cargo xtask down` stops it."),
+        Err(error) => {
+            stack.stop()?;
+            return Err(error);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A reason to give up if a signal has arrived.
+pub(crate) fn interruption(signals: &Receiver<Signal>) -> Option<String> {
+    signals
+        .try_iter()
+        .find(|signal| *signal != Signal::SIGCHLD)
+        .map(|signal| format!("stopped by {signal}"))
+}
+
+fn welcome(gateway: &str, began: Instant, how_to_stop: &str) {
+    println!(
+        "\nReady after {:.1} s: {gateway}/api\n\nPlace a first order:\n  \
+         curl -i {gateway}/api/orders -H 'Authorization: {}' -H 'Content-Type: application/json' -d '{{\"bill\": 62243}}'\n\n\
+         {how_to_stop} `cargo xtask ps` lists the processes, `cargo xtask logs orders-service` prints a log.",
+        began.elapsed().as_secs_f32(),
+        progress::token(),
+    );
+}
