@@ -33,16 +33,18 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let Ok(mut log) = File::open(&path) else {
         bail!("there is no log of that name; there are: {}", names(&dir))
     };
-    copy(&mut log)?;
-    while options.follow {
+    loop {
+        // A reader such as `head` may close the pipe early.
+        let read_on = copy(&mut log).is_ok() && options.follow;
+        if !read_on {
+            return Ok(ExitCode::SUCCESS);
+        }
         thread::sleep(Duration::from_millis(200));
         // It starts anew with each run of the stack.
         if log.metadata()?.len() < log.stream_position()? {
             log.seek(SeekFrom::Start(0))?;
         }
-        copy(&mut log)?;
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn copy(log: &mut File) -> Result<()> {

@@ -105,16 +105,14 @@ fn configuration(folder: &Path, services: &[Part]) -> String {
 }
 
 fn upstream(name: &str, service: &str, services: &[Part]) -> String {
-    let servers: String = services
+    let ports = services
         .iter()
         .filter(|part| part.name.starts_with(service))
-        // A replica that restarts is back within a second, so it is not left out for longer.
-        .map(|part| {
-            format!(
-                "        server 127.0.0.1:{} max_fails=1 fail_timeout=1s;\n",
-                part.ports[0]
-            )
-        })
+        .map(|part| part.ports[0]);
+    // A replica that restarts is back within a second, so it is not left out for longer.
+    let servers: Vec<_> = ports
+        .map(|port| format!("        server 127.0.0.1:{port} max_fails=1 fail_timeout=1s;\n"))
         .collect();
+    let servers = servers.concat();
     format!("    upstream {name} {{\n{servers}        keepalive 64;\n        keepalive_requests 100000;\n    }}\n")
 }

@@ -21,13 +21,13 @@ const PASSWORD: &str = "postgres-demo-password";
 
 /// A database to start, and how its superuser reaches it.
 pub(crate) struct Database {
-    pub(crate) part: Part,
+    pub(crate) server: Part,
     pub(crate) url: String,
 }
 
-pub(crate) fn prepare(layout: &Layout, ports: &mut Ports, durability: Durability) -> Result<Database> {
+pub(crate) fn prepare(layout: &Layout, free: &mut Ports, durability: Durability) -> Result<Database> {
     let programs = programs().context("PostgreSQL is not installed")?;
-    let port = ports.get("postgres")?;
+    let port = free.get("postgres")?;
     let user = Uid::effective().is_root().then(|| "postgres".to_owned());
     let folder = folder(layout, user.as_deref())?;
     let data = folder.join("data");
@@ -42,7 +42,7 @@ pub(crate) fn prepare(layout: &Layout, ports: &mut Ports, durability: Durability
     for setting in settings(port, durability) {
         args.extend(["-c".to_owned(), setting]);
     }
-    let part = Part {
+    let server = Part {
         name: "postgres".to_owned(),
         stage: Stage::Database,
         listed: true,
@@ -67,7 +67,7 @@ pub(crate) fn prepare(layout: &Layout, ports: &mut Ports, durability: Durability
         // An immediate stop, which takes the backends along; the next start recovers.
         orphaned: Signal::SIGQUIT,
     };
-    Ok(Database { part, url })
+    Ok(Database { server, url })
 }
 
 fn settings(port: u16, durability: Durability) -> Vec<String> {

@@ -75,15 +75,10 @@ fn migrations(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut numbered = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.ends_with(".sql") && !name.ends_with(".down.sql") {
-            let number: u64 = name
-                .split('_')
-                .next()
-                .unwrap_or_default()
-                .parse()
-                .with_context(|| format!("{name} has no number"))?;
-            numbered.push((number, path));
+        if path.extension().is_some_and(|extension| extension == "sql") {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            let number = name.split('_').next().unwrap_or_default().parse::<u64>();
+            numbered.push((number.with_context(|| format!("{name} has no number"))?, path));
         }
     }
     numbered.sort();
@@ -138,7 +133,7 @@ fn read(folder: &Path) -> Result<Queries> {
     for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with("query-") && name.ends_with(".json") {
+        if name.starts_with("query-") && path.extension().is_some_and(|extension| extension == "json") {
             queries.insert(name, serde_json::from_slice(&fs::read(&path)?)?);
         }
     }

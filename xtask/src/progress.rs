@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use crate::probe;
 use crate::state::{self, Phase, State};
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 const TICK: Duration = Duration::from_millis(100);
 /// A part that dies this often before it was ever ready will not become so.
 const HOPELESS: u32 = 6;

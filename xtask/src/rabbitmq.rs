@@ -1,6 +1,7 @@
 //! A private RabbitMQ, with its own Erlang name server, cookie, node name, user and folders.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,10 +23,10 @@ pub(crate) struct Broker {
     pub(crate) url: String,
 }
 
-pub(crate) fn prepare(layout: &Layout, ports: &mut Ports) -> Result<Broker> {
-    let amqp = ports.get("amqp")?;
-    let distribution = ports.get("erlang-distribution")?;
-    let names = ports.get("epmd")?;
+pub(crate) fn prepare(layout: &Layout, free: &mut Ports) -> Result<Broker> {
+    let amqp = free.get("amqp")?;
+    let distribution = free.get("erlang-distribution")?;
+    let names = free.get("epmd")?;
     let folder = layout.folder("rabbitmq")?;
     let variables = variables(&folder, amqp, distribution, names)?;
     write_configuration(&folder, amqp, &variables)?;
@@ -145,19 +146,16 @@ fn write_configuration(folder: &Path, amqp: u16, variables: &[(String, String)])
 
 /// `rabbitmq/ctl list_queues` in the stack's folder asks this broker and no other.
 fn write_control_script(folder: &Path, variables: &[(String, String)]) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-
-    let mut script = "#!/bin/sh\n".to_owned();
-    for (name, value) in variables
+    let variables = variables
         .iter()
-        .filter(|(name, _)| name != "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS")
-    {
-        script.push_str(&format!("export {name}='{value}'\n"));
-    }
+        .filter(|(name, _)| name != "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS");
+    let exports: Vec<_> = variables
+        .map(|(name, value)| format!("export {name}='{value}'\n"))
+        .collect();
     let control = server()
         .context("RabbitMQ is not installed")?
         .with_file_name("rabbitmqctl");
-    script.push_str(&format!("exec '{}' \"$@\"\n", control.display()));
+    let script = format!("#!/bin/sh\n{}exec '{}' \"$@\"\n", exports.concat(), control.display());
     let path = folder.join("ctl");
     fs::write(&path, script)?;
     Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)

@@ -43,7 +43,7 @@ const PAYMENTS_ROLES: &[Role] = &[
     },
 ];
 
-pub(crate) fn prepare(layout: &Layout, ports: &mut Ports, plan: &Plan, backing: &Backing) -> Result<Vec<Part>> {
+pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &Backing) -> Result<Vec<Part>> {
     let mut parts = Vec::new();
     for (service, roles) in [(ORDERS, ORDERS_ROLES), (PAYMENTS, PAYMENTS_ROLES)] {
         let program = plan.binaries.join(service);
@@ -54,8 +54,8 @@ pub(crate) fn prepare(layout: &Layout, ports: &mut Ports, plan: &Plan, backing: 
             } else {
                 format!("{service}-{replica}")
             };
-            let public = ports.get(&name)?;
-            let admin = ports.get(&format!("{name}-admin"))?;
+            let public = free.get(&name)?;
+            let admin = free.get(&format!("{name}-admin"))?;
             let mut variables = vec![
                 ("AMQP_URL".to_owned(), backing.amqp.to_owned()),
                 ("LISTEN_ADDR".to_owned(), format!("127.0.0.1:{public}")),

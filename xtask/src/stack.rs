@@ -82,29 +82,29 @@ impl Plan {
 
 /// Makes folders, data and configuration ready and says what to run.
 pub(crate) fn prepare(dir: &Path, plan: &Plan) -> Result<Stack> {
-    let mut ports = Ports::load(dir);
+    let mut free = Ports::load(dir);
     let logs = paths::open_dir(&dir.join("log"))?;
     let layout = Layout { dir, logs: &logs };
 
-    let database = postgres::prepare(&layout, &mut ports, plan.durability)?;
+    let database = postgres::prepare(&layout, &mut free, plan.durability)?;
     let postgres = database.url.clone();
-    let mut parts = vec![database.part];
+    let mut parts = vec![database.server];
     let mut amqp = String::new();
     let mut gateway = String::new();
     if plan.extent >= Extent::Backing {
-        let broker = rabbitmq::prepare(&layout, &mut ports)?;
+        let broker = rabbitmq::prepare(&layout, &mut free)?;
         amqp.clone_from(&broker.url);
         parts.extend(broker.parts);
     }
     if plan.extent == Extent::Whole {
         let port = if plan.port == 0 {
-            ports.get("gateway")?
+            free.get("gateway")?
         } else {
             plan.port
         };
         let services = services::prepare(
             &layout,
-            &mut ports,
+            &mut free,
             plan,
             &services::Backing {
                 postgres: &postgres,
@@ -116,7 +116,7 @@ pub(crate) fn prepare(dir: &Path, plan: &Plan) -> Result<Stack> {
         parts.extend(services);
         parts.push(front);
     }
-    ports.save()?;
+    free.save()?;
     for part in &parts {
         // Each run has its own logs; restarts within it are in the same file.
         fs::write(&part.log, "")?;

@@ -175,9 +175,25 @@ impl<'a> Supervisor<'a> {
                 changed = true;
             }
         }
-        reap_adopted();
+        self.reap_adopted();
         if changed {
             self.publish();
+        }
+    }
+
+    /// Reaps dead processes that became our children when their parent died. A psql of a probe is in our own group and
+    /// is waited for by its thread.
+    fn reap_adopted(&self) {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        while let Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _)) = waitid(Id::All, flags) {
+            let is_part = self
+                .parts
+                .iter()
+                .filter_map(|supervised| supervised.child.as_ref())
+                .any(|child| pid_of(child) == pid);
+            if is_part || getpgid(Some(pid)) == Ok(getpgrp()) || waitpid(pid, None).is_err() {
+                return;
+            }
         }
     }
 
@@ -223,7 +239,7 @@ impl<'a> Supervisor<'a> {
             supervised.child = None;
             supervised.phase = Phase::Stopped;
         }
-        reap_adopted();
+        self.reap_adopted();
     }
 
     /// Failing to write is reported and survived: the stack itself does not need the file.
@@ -292,18 +308,4 @@ impl Supervised {
 
 fn pid_of(child: &Child) -> Pid {
     Pid::from_raw(child.id().cast_signed())
-}
-
-/// Reaps dead processes that became ours when their parent died. They are told from our own children by their group.
-fn reap_adopted() {
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    while let Ok(status) = waitid(Id::All, flags) {
-        let (WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _)) = status else {
-            return;
-        };
-        let group = getpgid(Some(pid));
-        if group == Ok(getpgrp()) || group == Ok(pid) || waitpid(pid, None).is_err() {
-            return;
-        }
-    }
 }

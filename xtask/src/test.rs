@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
@@ -112,7 +112,7 @@ impl Run<'_> {
         name: &str,
         plan: &Plan,
         variables: &[(&str, String)],
-        work: impl FnOnce(&mut Self, &State, &PathBuf) -> Result<()>,
+        work: impl FnOnce(&mut Self, &State, &Path) -> Result<()>,
     ) -> Result<()> {
         let dir = paths::open_dir(&paths::target().join(name))?;
         if crate::state::lock(&dir)?.is_none() {
@@ -128,7 +128,7 @@ impl Run<'_> {
         outcome
     }
 
-    fn wait_until_ready(&self, stack: &mut Background, dir: &PathBuf) -> Result<State> {
+    fn wait_until_ready(&self, stack: &mut Background, dir: &Path) -> Result<State> {
         progress::until_ready(dir, stack.pid(), || {
             if stack.has_ended() {
                 return Some(format!(

@@ -120,13 +120,18 @@ fn run_here(dir: &Path) -> Result<ExitCode> {
     let outcome = background::supervise(dir, sender, events);
     let was_announced = reader.is_finished();
     outcome?;
-    match failed.get() {
-        Some(()) => Ok(ExitCode::FAILURE),
-        None => {
-            println!("stopped{}", if was_announced { "" } else { " before it was ready" });
-            Ok(ExitCode::SUCCESS)
-        }
+    if failed.get().is_some() {
+        return Ok(ExitCode::FAILURE);
     }
+    println!(
+        "{}",
+        if was_announced {
+            "stopped; the data is kept"
+        } else {
+            "stopped before it was ready"
+        }
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs beside the supervisor; if the stack does not become ready, it asks for the end as the user would.
