@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that can be tested on this machine, on databases and brokers of our own.
 
+use std::env;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -41,8 +42,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     install::ensure_installed()?;
     let (sender, signals) = mpsc::channel();
     signals::forward(sender, |signal| signal)?;
+    let arguments = options.as_typed();
     let mut run = Run {
-        arguments: &options.arguments,
+        arguments: &arguments,
         signals,
         totals: Totals::default(),
         sound: true,
@@ -59,6 +61,19 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+impl Options {
+    /// With the first `--`, which clap keeps for itself.
+    fn as_typed(&self) -> Vec<String> {
+        let typed = env::args().collect::<Vec<_>>();
+        let separator = typed
+            .iter()
+            .rev()
+            .nth(self.arguments.len())
+            .filter(|argument| *argument == "--");
+        separator.into_iter().chain(&self.arguments).cloned().collect()
+    }
 }
 
 struct Run<'a> {
