@@ -83,15 +83,18 @@ fn configuration(folder: &Path, services: &[Part]) -> String {
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("    {kind}_temp_path \"{folder}/{kind}\";\n"))
         .concat();
+    let files = open_files();
+    // Each needs a second file for its upstream.
+    let connections = files / 2;
     format!(
         "daemon off;\n\
          worker_processes auto;\n\
-         worker_rlimit_nofile 65536;\n\
+         worker_rlimit_nofile {files};\n\
          worker_shutdown_timeout 5s;\n\
          pid \"{folder}/nginx.pid\";\n\
          error_log stderr;\n\
          {user}\
-         events {{\n    worker_connections 8192;\n}}\n\
+         events {{\n    worker_connections {connections};\n}}\n\
          http {{\n{temporary}{orders}{payments}    include \"{folder}/gateway.conf\";\n}}\n",
         // Another user could not enter a folder below root's home.
         user = if nix::unistd::Uid::effective().is_root() {
@@ -102,6 +105,19 @@ fn configuration(folder: &Path, services: &[Part]) -> String {
         orders = upstream("orders", services::ORDERS, services),
         payments = upstream("payments", services::PAYMENTS, services),
     )
+}
+
+/// As many as the kernel lets us have, within reason.
+fn open_files() -> u32 {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let hard = limits.lines().find_map(|line| {
+        line.strip_prefix("Max open files")?
+            .split_whitespace()
+            .nth(1)?
+            .parse()
+            .ok()
+    });
+    hard.unwrap_or(1024).min(16384)
 }
 
 fn upstream(name: &str, service: &str, services: &[Part]) -> String {
