@@ -1,1 +1,122 @@
-//! Placeholder.
+//! The orders service: takes orders, learns from the payments service how they are paid, delivers them in time.
+//!
+//! In reading order: an order and what can happen to it ([`order`], [`new_order`]), how it is stored ([`orders`]), and
+//! what makes things happen: requests ([`http`]), events ([`payment_events`]) and the clock ([`timers`]).
+
+pub mod new_order;
+pub mod order;
+pub mod orders;
+
+pub mod http;
+pub mod payment_events;
+pub mod problems;
+pub mod timers;
+
+pub mod config;
+
+use std::time::Duration;
+
+use axum::extract::FromRef;
+use service_kit::auth::Authenticator;
+use service_kit::batcher::Batcher;
+use service_kit::broker::Broker;
+use service_kit::consumer::{self, Subscription};
+use service_kit::outbox::{self, Outbox};
+use service_kit::problem::Problem;
+use service_kit::process::Parts;
+use service_kit::{database, http as http_server};
+use shared_events::events::PaymentProcessed;
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::new_order::NewOrder;
+use crate::order::Order;
+
+/// The schema that belongs to this service.
+pub const SCHEMA: &str = "orders";
+/// The tables of the schema.
+pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations/orders");
+
+/// What everything in the service works with.
+#[derive(Clone)]
+pub struct App {
+    /// The service's own login to PostgreSQL.
+    pub database: PgPool,
+    /// Takes committed events to the relay.
+    pub outbox: Outbox,
+    /// How long after its payment an order is delivered.
+    pub delivery_delay: Duration,
+    placing: Batcher<NewOrder, Result<Order, Problem>>,
+    authenticator: Authenticator,
+}
+
+impl FromRef<App> for Authenticator {
+    fn from_ref(app: &App) -> Self {
+        app.authenticator.clone()
+    }
+}
+
+/// Runs the service until `stop`.
+pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let settings = &config.settings;
+    let listener = TcpListener::bind(settings.listen_addr).await?;
+    let admin_listener = TcpListener::bind(settings.admin_addr).await?;
+    serve(config, listener, admin_listener, stop).await
+}
+
+/// Runs the service on sockets that are already open, so that tests can choose them.
+pub async fn serve(
+    config: Config,
+    listener: TcpListener,
+    admin_listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let Config {
+        settings,
+        unpaid_expiry,
+        delivery_delay,
+        ..
+    } = config;
+    let database = database::pool(&settings.database_url, settings.database_max_connections)?;
+    let mut parts = Parts::new(stop.clone());
+    parts.start("health", |stop| {
+        http_server::serve_health(admin_listener, database.clone(), stop)
+    });
+    if !database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, &settings, &stop).await? {
+        return parts.finish().await;
+    }
+
+    let broker = Broker::new(&settings, "orders-service")?;
+    let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA);
+    let (placing, placing_workers) = orders::start_placing(database.clone(), outbox.clone(), unpaid_expiry);
+    let authenticator = Authenticator::new(settings.auth_demo_tokens);
+    let app = App {
+        database: database.clone(),
+        outbox,
+        delivery_delay,
+        placing,
+        authenticator,
+    };
+
+    parts.start("outbox relay", |stop| relay.run(stop));
+    parts.start("consumer", |stop| {
+        let events = app.clone();
+        let subscriptions = vec![
+            Subscription::new(&broker, move |batch| {
+                payment_events::on_payment_processed(events.clone(), batch)
+            }),
+            Subscription::dead_letters::<PaymentProcessed>(&broker),
+        ];
+        consumer::run(broker, database, SCHEMA, subscriptions, stop)
+    });
+    parts.start("timers", |stop| timers::run(app.clone(), stop));
+    parts.start("API", |stop| {
+        http_server::serve(listener, http::routes(app), settings.request_timeout, stop)
+    });
+    let outcome = parts.finish().await;
+    placing_workers.finish().await?;
+    outcome
+}

@@ -1,1 +1,147 @@
-//! Placeholder.
+//! The payments service: holds a payment for every order, charges cards, and gives the money back when it must.
+//!
+//! In reading order: a payment and what can happen to it ([`payment`], [`card`]), how it is stored ([`payments`]), who
+//! charges cards ([`processor`], [`sandbox`]), and what makes things happen: requests ([`http`], [`pay`]), events
+//! ([`order_events`]) and charges or refunds without an answer ([`settlement`]).
+
+pub mod card;
+pub mod payment;
+pub mod payments;
+
+pub mod processor;
+pub mod sandbox;
+
+pub mod http;
+pub mod order_events;
+pub mod pay;
+pub mod problems;
+pub mod settlement;
+
+pub mod config;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::FromRef;
+use service_kit::auth::Authenticator;
+use service_kit::broker::Broker;
+use service_kit::consumer::{self, Subscription};
+use service_kit::outbox::{self, Outbox};
+use service_kit::process::Parts;
+use service_kit::{database, http as http_server};
+use shared_events::events::{PaymentCancel, PaymentCreate};
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::processor::CardProcessor;
+use crate::sandbox::Sandbox;
+
+/// The schema that belongs to this service.
+pub const SCHEMA: &str = "payments";
+/// The tables of the schema.
+pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations/payments");
+
+/// What everything in the service works with.
+#[derive(Clone)]
+pub struct App {
+    /// The service's own login to PostgreSQL.
+    pub database: PgPool,
+    /// Takes committed events to the relay.
+    pub outbox: Outbox,
+    /// Who charges the cards.
+    pub processor: Arc<dyn CardProcessor>,
+    /// How long the processor may take to answer.
+    pub processor_timeout: Duration,
+    /// Who may see and pay what.
+    pub authenticator: Authenticator,
+}
+
+impl App {
+    /// How long after its start a charge that was not answered is looked up: not while it may still be running.
+    pub fn settle_after(&self) -> Duration {
+        self.processor_timeout + Duration::from_secs(2)
+    }
+}
+
+impl FromRef<App> for Authenticator {
+    fn from_ref(app: &App) -> Self {
+        app.authenticator.clone()
+    }
+}
+
+/// Runs the service until `stop`.
+pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let settings = &config.settings;
+    let listener = TcpListener::bind(settings.listen_addr).await?;
+    let admin_listener = TcpListener::bind(settings.admin_addr).await?;
+    serve(config, listener, admin_listener, stop).await
+}
+
+/// Runs the service on sockets that are already open, so that tests can choose them.
+pub async fn serve(
+    config: Config,
+    listener: TcpListener,
+    admin_listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let Config {
+        settings,
+        sandbox_database_url,
+        processor_timeout,
+        ..
+    } = config;
+    let database = database::pool(&settings.database_url, settings.database_max_connections)?;
+    let mut parts = Parts::new(stop.clone());
+    parts.start("health", |stop| {
+        http_server::serve_health(admin_listener, database.clone(), stop)
+    });
+    let ready = database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, &settings, &stop).await?
+        && database::prepare(
+            &sandbox_database_url,
+            sandbox::SCHEMA,
+            &sandbox::MIGRATOR,
+            &settings,
+            &stop,
+        )
+        .await?;
+    if !ready {
+        return parts.finish().await;
+    }
+
+    let broker = Broker::new(&settings, "payments-service")?;
+    let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA);
+    let app = App {
+        database: database.clone(),
+        outbox,
+        processor: Arc::new(Sandbox::new(database::pool(
+            &sandbox_database_url,
+            sandbox::CONNECTIONS,
+        )?)),
+        processor_timeout,
+        authenticator: Authenticator::new(settings.auth_demo_tokens),
+    };
+
+    parts.start("outbox relay", |stop| relay.run(stop));
+    parts.start("consumer", |stop| {
+        let (creates, cancels) = (app.clone(), app.clone());
+        let subscriptions = vec![
+            Subscription::new(&broker, move |batch| {
+                order_events::on_payment_create(creates.clone(), batch)
+            }),
+            Subscription::new(&broker, move |batch| {
+                order_events::on_payment_cancel(cancels.clone(), batch)
+            }),
+            Subscription::dead_letters::<PaymentCreate>(&broker),
+            Subscription::dead_letters::<PaymentCancel>(&broker),
+        ];
+        consumer::run(broker, database, SCHEMA, subscriptions, stop)
+    });
+    parts.start("settlement", |stop| settlement::run(app.clone(), stop));
+    parts.start("API", |stop| {
+        http_server::serve(listener, http::routes(app), settings.request_timeout, stop)
+    });
+    parts.finish().await
+}

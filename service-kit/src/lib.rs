@@ -1,1 +1,24 @@
-//! Placeholder.
+//! The chassis that both services stand on. It knows no order and no payment.
+//!
+//! In reading order: a process starts in [`process`] with the settings of [`settings`], talks HTTP with [`http`] and
+//! answers errors as [`problem`]s, keeps its state in [`database`], and exchanges events through [`outbox`],
+//! [`broker`] and [`consumer`].
+
+pub mod process;
+pub mod settings;
+pub mod telemetry;
+
+pub mod auth;
+pub mod body;
+pub mod http;
+pub mod page;
+pub mod problem;
+pub mod trace_context;
+
+pub mod batcher;
+pub mod database;
+
+pub mod broker;
+pub mod consumer;
+pub mod outbox;
+pub mod parked;

@@ -1,0 +1,199 @@
+//! What a client sends to place an order, and the checks that make a [`NewOrder`] of it.
+
+use serde::{Deserialize, Serialize};
+use service_kit::outbox::Message;
+use service_kit::problem::FieldError;
+use shared_events::events::PaymentCreate;
+use shared_events::ids::{OrderId, UserId};
+use shared_events::money::{Currency, MinorUnits};
+
+const MAX_ITEMS: usize = 100;
+const MAX_QUANTITY: i64 = 10_000;
+const MAX_SKU_CHARS: usize = 64;
+const MAX_DESCRIPTION_CHARS: usize = 256;
+const MAX_REFERENCE_CHARS: usize = 128;
+
+/// The body of `POST /api/orders`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are described in the README")]
+pub struct CreateOrder {
+    pub bill: Option<i64>,
+    pub currency: Option<String>,
+    pub items: Option<Vec<Item>>,
+    pub reference: Option<String>,
+}
+
+/// One line of an order. Its total is `quantity` times `unit_price`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Item {
+    /// What is ordered, in the words of the shop.
+    pub sku: String,
+    /// The same for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// How many: 1 to 10 000.
+    pub quantity: i64,
+    /// The price of one, in minor units of the order's currency; may be 0.
+    pub unit_price: i64,
+}
+
+/// An order that is fit to be placed: whoever holds one need not check anything again.
+#[derive(Clone, Debug, Serialize)]
+pub struct NewOrder {
+    /// Chosen here, so that placing it twice places it once.
+    pub id: OrderId,
+    created_by: UserId,
+    bill: MinorUnits,
+    currency: Currency,
+    items: Option<Vec<Item>>,
+    reference: Option<String>,
+    /// The `payment-create-event` that is committed with the order.
+    pub message: Message,
+}
+
+impl NewOrder {
+    /// Checks everything and answers all that is wrong at once.
+    pub fn new(created_by: UserId, body: CreateOrder) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let items_total = body.items.as_deref().and_then(|items| check_items(items, &mut errors));
+        let bill = check_bill(body.bill, body.items.is_some(), items_total, &mut errors);
+        let currency = match body
+            .currency
+            .as_deref()
+            .map_or(Ok(Currency::DEFAULT), Currency::try_from)
+        {
+            Ok(currency) => Some(currency),
+            Err(unknown) => {
+                errors.push(FieldError::new("/currency", "unknown_currency", unknown.to_string()));
+                None
+            }
+        };
+        if let Some(reference) = &body.reference {
+            check_text("/reference", reference, MAX_REFERENCE_CHARS, &mut errors);
+        }
+        let (Some(bill), Some(currency), true) = (bill, currency, errors.is_empty()) else {
+            return Err(errors);
+        };
+        let id = OrderId::generate();
+        let message = Message::new(&PaymentCreate {
+            order_id: id,
+            created_by: created_by.clone(),
+            bill,
+            currency,
+        });
+        Ok(Self {
+            id,
+            created_by,
+            bill,
+            currency,
+            items: body.items,
+            reference: body.reference,
+            message,
+        })
+    }
+}
+
+fn check_bill(
+    bill: Option<i64>,
+    has_items: bool,
+    items_total: Option<MinorUnits>,
+    errors: &mut Vec<FieldError>,
+) -> Option<MinorUnits> {
+    let bill = match (bill, items_total) {
+        (Some(bill), Some(total)) if bill != total.0 => {
+            errors.push(FieldError::new(
+                "/bill",
+                "sum_differs",
+                format!("must be {total}, the sum of the items"),
+            ));
+            return None;
+        }
+        (Some(bill), _) => MinorUnits(bill),
+        (None, Some(total)) => total,
+        // What is wrong with the items has been said.
+        (None, None) if has_items => return None,
+        (None, None) => {
+            errors.push(FieldError::new(
+                "/bill",
+                "required",
+                "is required when there are no items",
+            ));
+            return None;
+        }
+    };
+    if (MinorUnits::MIN_BILL..=MinorUnits::MAX_BILL).contains(&bill) {
+        return Some(bill);
+    }
+    let detail = format!(
+        "must be from {} to {} minor units",
+        MinorUnits::MIN_BILL,
+        MinorUnits::MAX_BILL
+    );
+    errors.push(FieldError::new("/bill", "out_of_range", detail));
+    None
+}
+
+/// The sum of the items, if they are all right.
+fn check_items(items: &[Item], errors: &mut Vec<FieldError>) -> Option<MinorUnits> {
+    let errors_before = errors.len();
+    if items.is_empty() || items.len() > MAX_ITEMS {
+        errors.push(FieldError::new(
+            "/items",
+            "wrong_length",
+            format!("must have 1 to {MAX_ITEMS} items"),
+        ));
+        return None;
+    }
+    for (index, item) in items.iter().enumerate() {
+        check_text(&format!("/items/{index}/sku"), &item.sku, MAX_SKU_CHARS, errors);
+        if let Some(description) = &item.description {
+            check_text(
+                &format!("/items/{index}/description"),
+                description,
+                MAX_DESCRIPTION_CHARS,
+                errors,
+            );
+        }
+        if !(1..=MAX_QUANTITY).contains(&item.quantity) {
+            let detail = format!("must be from 1 to {MAX_QUANTITY}");
+            errors.push(FieldError::new(
+                format!("/items/{index}/quantity"),
+                "out_of_range",
+                detail,
+            ));
+        }
+        if !(0..=MinorUnits::MAX_BILL.0).contains(&item.unit_price) {
+            let detail = format!("must be from 0 to {} minor units", MinorUnits::MAX_BILL);
+            errors.push(FieldError::new(
+                format!("/items/{index}/unitPrice"),
+                "out_of_range",
+                detail,
+            ));
+        }
+    }
+    if errors.len() > errors_before {
+        return None;
+    }
+    // 100 items of at most 10^4 x 10^12 fit into 64 bits.
+    Some(MinorUnits(
+        items.iter().map(|item| item.quantity * item.unit_price).sum(),
+    ))
+}
+
+fn check_text(pointer: &str, text: &str, max_chars: usize, errors: &mut Vec<FieldError>) {
+    if text.is_empty() || text.chars().count() > max_chars {
+        errors.push(FieldError::new(
+            pointer,
+            "wrong_length",
+            format!("must have 1 to {max_chars} characters"),
+        ));
+    } else if text.chars().any(char::is_control) {
+        errors.push(FieldError::new(
+            pointer,
+            "control_character",
+            "must not contain control characters",
+        ));
+    }
+}

@@ -1,0 +1,244 @@
+//! An order and everything that can happen to it. Pure: no I/O, no clock.
+//!
+//! A decision is made on an order as it was read and answers the [`Change`] to make. The change is stored only if the
+//! order still has the version that the decision was made on, so a decision can always be made again.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use service_kit::outbox::Message;
+use shared_events::events::{CancelReason, PaymentCancel, PaymentProcessed, ProcessedStatus};
+use shared_events::ids::{OrderId, UserId};
+use shared_events::money::{Currency, MinorUnits};
+use sqlx::types::Json;
+
+use crate::new_order::Item;
+
+/// An order as it is stored and as it is shown.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(
+    missing_docs,
+    reason = "the fields are described with the columns in migrations/orders"
+)]
+pub struct Order {
+    pub id: OrderId,
+    pub status: OrderStatus,
+    pub bill: MinorUnits,
+    pub currency: Currency,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<Json<Vec<Item>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    pub created_by: UserId,
+    pub payment_status: PaymentStatus,
+    #[serde(skip)]
+    pub payment_version: i32,
+    pub deliver_at: Option<DateTime<Utc>>,
+    pub expires_at: DateTime<Utc>,
+    pub cancel_reason: Option<CancelReason>,
+    pub version: i32,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Where an order is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum OrderStatus {
+    /// Placed, not yet paid.
+    Created,
+    /// Paid; will be delivered.
+    Confirmed,
+    /// The card was declined; another may be tried.
+    Declined,
+    /// Will not be delivered, and no money is kept.
+    Cancelled,
+    /// Done.
+    Delivered,
+}
+
+/// What the payment events told of an order's payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentStatus {
+    /// Nothing yet.
+    Pending,
+    /// The card was charged.
+    Paid,
+    /// The card was declined.
+    Declined,
+    /// The payment was closed without a charge.
+    Cancelled,
+    /// The charge was given back.
+    Refunded,
+}
+
+/// What made an order change, for its history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is its own sentence")]
+pub enum Cause {
+    PaymentPaid,
+    PaymentDeclined,
+    PaymentCancelled,
+    PaymentRefunded,
+    CancelledByUser,
+    Expired,
+    DeliveryDue,
+}
+
+/// A change of one order that was decided on its version `expected_version`.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "the fields are those of the order as it will be")]
+pub struct Change {
+    pub order_id: OrderId,
+    pub expected_version: i32,
+    pub status: OrderStatus,
+    pub payment_status: PaymentStatus,
+    pub payment_version: i32,
+    pub cancel_reason: Option<CancelReason>,
+    pub cause: Cause,
+    /// The event that is committed with the change.
+    pub message: Option<Message>,
+}
+
+/// The order was delivered and can no longer be cancelled.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotCancellable;
+
+impl OrderStatus {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Created,
+        Self::Confirmed,
+        Self::Declined,
+        Self::Cancelled,
+        Self::Delivered,
+    ];
+
+    /// The transition table: everything that is not listed here never happens.
+    pub fn may_become(self, next: Self) -> bool {
+        use OrderStatus::{Cancelled, Confirmed, Created, Declined, Delivered};
+        match (self, next) {
+            (Created | Declined, Confirmed) | (Created, Declined) | (Confirmed, Delivered) => true,
+            (Created | Declined | Confirmed, Cancelled) => true,
+            (Created | Declined | Confirmed | Cancelled | Delivered, _) => false,
+        }
+    }
+
+    /// The name in JSON and in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Confirmed => "confirmed",
+            Self::Declined => "declined",
+            Self::Cancelled => "cancelled",
+            Self::Delivered => "delivered",
+        }
+    }
+}
+
+impl TryFrom<&str> for OrderStatus {
+    type Error = String;
+
+    fn try_from(name: &str) -> Result<Self, String> {
+        let names = || Self::ALL.map(Self::name).join(", ");
+        Self::ALL
+            .into_iter()
+            .find(|status| status.name() == name)
+            .ok_or_else(|| format!("must be one of {}", names()))
+    }
+}
+
+impl Order {
+    /// What a cancel does: `None` when the order is cancelled already.
+    pub fn cancel(&self, reason: CancelReason) -> Result<Option<Change>, NotCancellable> {
+        if self.status == OrderStatus::Cancelled {
+            return Ok(None);
+        }
+        if !self.status.may_become(OrderStatus::Cancelled) {
+            return Err(NotCancellable);
+        }
+        let cause = match reason {
+            CancelReason::User => Cause::CancelledByUser,
+            CancelReason::Expired => Cause::Expired,
+        };
+        Ok(Some(Change {
+            status: OrderStatus::Cancelled,
+            cancel_reason: Some(reason),
+            message: Some(self.payment_cancel(reason)),
+            ..self.change(cause)
+        }))
+    }
+
+    /// What the expiry timer does once `expires_at` has passed: `None` when somebody paid or cancelled meanwhile.
+    pub fn expire(&self) -> Option<Change> {
+        match self.status {
+            OrderStatus::Created | OrderStatus::Declined => self.cancel(CancelReason::Expired).ok().flatten(),
+            OrderStatus::Confirmed | OrderStatus::Cancelled | OrderStatus::Delivered => None,
+        }
+    }
+
+    /// What the delivery timer does once `deliver_at` has passed: `None` when the order is not waiting for it.
+    pub fn deliver(&self) -> Option<Change> {
+        let due = self.status.may_become(OrderStatus::Delivered);
+        due.then(|| Change {
+            status: OrderStatus::Delivered,
+            ..self.change(Cause::DeliveryDue)
+        })
+    }
+
+    /// What news of the payment does: `None` when it is no news. Any order of events, each any number of times, leads
+    /// to the same end, because the newest version of the payment wins.
+    pub fn learn(&self, news: &PaymentProcessed) -> Option<Change> {
+        if news.version <= self.payment_version {
+            return None;
+        }
+        let (payment_status, cause, next) = match news.status {
+            ProcessedStatus::Paid => (PaymentStatus::Paid, Cause::PaymentPaid, OrderStatus::Confirmed),
+            ProcessedStatus::Declined => (PaymentStatus::Declined, Cause::PaymentDeclined, OrderStatus::Declined),
+            // A payment is closed or refunded because its order was cancelled.
+            ProcessedStatus::Cancelled => (PaymentStatus::Cancelled, Cause::PaymentCancelled, self.status),
+            ProcessedStatus::Refunded => (PaymentStatus::Refunded, Cause::PaymentRefunded, self.status),
+        };
+        // Paid although cancelled: the cancel came too late or got lost, so it is sent again and the money goes back.
+        let message = match (self.cancel_reason, news.status) {
+            (Some(reason), ProcessedStatus::Paid) => Some(self.payment_cancel(reason)),
+            _ => None,
+        };
+        Some(Change {
+            status: if self.status.may_become(next) {
+                next
+            } else {
+                self.status
+            },
+            payment_status,
+            payment_version: news.version,
+            message,
+            ..self.change(cause)
+        })
+    }
+
+    /// A change that changes nothing yet.
+    fn change(&self, cause: Cause) -> Change {
+        Change {
+            order_id: self.id,
+            expected_version: self.version,
+            status: self.status,
+            payment_status: self.payment_status,
+            payment_version: self.payment_version,
+            cancel_reason: self.cancel_reason,
+            cause,
+            message: None,
+        }
+    }
+
+    fn payment_cancel(&self, reason: CancelReason) -> Message {
+        Message::new(&PaymentCancel {
+            order_id: self.id,
+            reason,
+        })
+    }
+}

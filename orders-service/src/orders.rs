@@ -1,0 +1,286 @@
+//! The SQL of the orders: each verb is one statement, and so one transaction.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::json;
+use service_kit::batcher::{Batcher, Workers};
+use service_kit::database::{is_transient, retry};
+use service_kit::outbox::Outbox;
+use service_kit::page::PageRequest;
+use service_kit::problem::Problem;
+use shared_events::ids::{OrderId, UserId};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::new_order::NewOrder;
+use crate::order::{Change, Order, OrderStatus};
+
+const PLACING_LANES: usize = 2;
+const PLACING_BATCH: usize = 256;
+/// How long a client is kept waiting for an absent database.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How many due orders a timer takes at a time.
+const DUE: i64 = 500;
+
+/// Starts the workers that place orders many at a time.
+pub fn start_placing(
+    database: PgPool,
+    outbox: Outbox,
+    unpaid_expiry: Duration,
+) -> (Batcher<NewOrder, Result<Order, Problem>>, Workers) {
+    Batcher::start(PLACING_LANES, PLACING_BATCH, move |batch: Vec<NewOrder>| {
+        let (database, outbox) = (database.clone(), outbox.clone());
+        async move { place_batch(&database, &outbox, unpaid_expiry, &batch).await }
+    })
+}
+
+/// Answers in the order of the batch. An order that the database refuses fails alone.
+async fn place_batch(
+    database: &PgPool,
+    outbox: &Outbox,
+    unpaid_expiry: Duration,
+    batch: &[NewOrder],
+) -> Vec<Result<Order, Problem>> {
+    match retry(PATIENCE, || place(database, unpaid_expiry, batch)).await {
+        Ok(mut placed) => {
+            outbox.hand_over(batch.iter().map(|new| new.message.clone()).collect());
+            batch
+                .iter()
+                .map(|new| placed.remove(&new.id).ok_or_else(Problem::internal))
+                .collect()
+        }
+        Err(problem) if batch.len() > 1 && !is_transient(&problem) => {
+            let mut answers = Vec::with_capacity(batch.len());
+            for new in batch.chunks(1) {
+                answers.extend(Box::pin(place_batch(database, outbox, unpaid_expiry, new)).await);
+            }
+            answers
+        }
+        Err(problem) => vec![Err(Problem::from(problem)); batch.len()],
+    }
+}
+
+/// Places orders with their events. Those that are already there, because an earlier attempt was committed and its
+/// answer lost, are answered as they are.
+pub async fn place(
+    database: &PgPool,
+    unpaid_expiry: Duration,
+    new: &[NewOrder],
+) -> Result<HashMap<OrderId, Order>, sqlx::Error> {
+    let placed = sqlx::query_as!(
+        Order,
+        r#"
+        with new as (
+            select * from jsonb_to_recordset($1) as new (
+                id uuid, created_by text, bill bigint, currency text, items jsonb, reference text, message jsonb
+            )
+        ), placed as (
+            insert into orders.orders (id, created_by, bill, currency, items, reference, expires_at)
+            select id, created_by, bill, currency, items, reference, now() + make_interval(secs => $2) from new
+            on conflict (id) do nothing
+            returning *
+        ), announced as (
+            insert into orders.outbox (id, event, order_id, data, traceparent)
+            select message.*
+            from placed
+            join new using (id)
+            cross join jsonb_to_record(new.message)
+                as message (id uuid, event text, order_id uuid, data jsonb, traceparent text)
+        )
+        select * from placed
+        "#,
+        json!(new),
+        unpaid_expiry.as_secs_f64(),
+    )
+    .fetch_all(database)
+    .await?;
+    let mut orders = by_id(placed);
+    let missing: Vec<OrderId> = new
+        .iter()
+        .map(|new| new.id)
+        .filter(|id| !orders.contains_key(id))
+        .collect();
+    if !missing.is_empty() {
+        orders.extend(find_many(database, &missing).await?);
+    }
+    Ok(orders)
+}
+
+/// Makes every change whose order still has the version that it was decided on, each with its history and its event.
+/// Answers the changed orders; a change that is not among them was decided on something outdated.
+pub async fn apply(
+    database: &PgPool,
+    outbox: &Outbox,
+    delivery_delay: Duration,
+    changes: &[Change],
+) -> Result<HashMap<OrderId, Order>, sqlx::Error> {
+    let changed = sqlx::query_as!(
+        Order,
+        r#"
+        with change as (
+            select * from jsonb_to_recordset($1) as change (
+                order_id uuid, expected_version integer, status text, payment_status text, payment_version integer,
+                cancel_reason text, cause text, message jsonb
+            )
+        ), current as (
+            -- Locked in one order, so that two batches cannot wait for each other.
+            select orders.id
+            from orders.orders
+            join change on change.order_id = orders.id and change.expected_version = orders.version
+            order by orders.id
+            for update of orders
+        ), changed as (
+            update orders.orders
+            set status = change.status,
+                payment_status = change.payment_status,
+                payment_version = change.payment_version,
+                cancel_reason = change.cancel_reason,
+                deliver_at = case
+                    when change.status = 'confirmed' and orders.status <> 'confirmed'
+                        then now() + make_interval(secs => $2)
+                    else orders.deliver_at
+                end,
+                version = orders.version + 1,
+                updated_at = now()
+            from change
+            join current on current.id = change.order_id
+            where orders.id = change.order_id and orders.version = change.expected_version
+            returning orders.*
+        ), remembered as (
+            insert into orders.order_events (order_id, version, status, cause)
+            select changed.id, changed.version, changed.status, change.cause
+            from changed
+            join change on change.order_id = changed.id
+        ), announced as (
+            insert into orders.outbox (id, event, order_id, data, traceparent)
+            select message.*
+            from changed
+            join change on change.order_id = changed.id and jsonb_typeof(change.message) = 'object'
+            cross join jsonb_to_record(change.message)
+                as message (id uuid, event text, order_id uuid, data jsonb, traceparent text)
+        )
+        select * from changed
+        "#,
+        json!(changes),
+        delivery_delay.as_secs_f64(),
+    )
+    .fetch_all(database)
+    .await?;
+    let changed = by_id(changed);
+    let committed = changes.iter().filter(|change| changed.contains_key(&change.order_id));
+    outbox.hand_over(committed.filter_map(|change| change.message.clone()).collect());
+    Ok(changed)
+}
+
+/// The order, if it is this user's.
+pub async fn find(database: &PgPool, id: OrderId, owner: &UserId) -> Result<Option<Order>, sqlx::Error> {
+    sqlx::query_as!(
+        Order,
+        "select * from orders.orders where id = $1 and created_by = $2",
+        id as OrderId,
+        owner as &UserId
+    )
+    .fetch_optional(database)
+    .await
+}
+
+/// Those of the orders that exist, whoever they belong to.
+pub async fn find_many(database: &PgPool, ids: &[OrderId]) -> Result<HashMap<OrderId, Order>, sqlx::Error> {
+    sqlx::query_as!(
+        Order,
+        "select * from orders.orders where id = any($1)",
+        ids as &[OrderId]
+    )
+    .fetch_all(database)
+    .await
+    .map(by_id)
+}
+
+/// A page of the user's orders, newest first, and one more if there is one.
+pub async fn list(
+    database: &PgPool,
+    owner: &UserId,
+    page: &PageRequest<OrderStatus>,
+) -> Result<Vec<Order>, sqlx::Error> {
+    sqlx::query_as!(
+        Order,
+        r#"
+        select * from orders.orders
+        where created_by = $1
+            and ($2::uuid is null or id < $2)
+            and ($3::text is null or status = $3)
+        order by id desc
+        limit $4
+        "#,
+        owner as &UserId,
+        page.before as Option<Uuid>,
+        page.status.map(OrderStatus::name),
+        page.rows_to_read(),
+    )
+    .fetch_all(database)
+    .await
+}
+
+/// Orders whose time of delivery has come.
+pub async fn due_for_delivery(database: &PgPool) -> Result<Vec<Order>, sqlx::Error> {
+    sqlx::query_as!(
+        Order,
+        "select * from orders.orders where status = 'confirmed' and deliver_at <= now() order by deliver_at limit $1",
+        DUE,
+    )
+    .fetch_all(database)
+    .await
+}
+
+/// Orders that nobody paid in time.
+pub async fn due_for_expiry(database: &PgPool) -> Result<Vec<Order>, sqlx::Error> {
+    sqlx::query_as!(
+        Order,
+        r#"
+        select * from orders.orders
+        where status in ('created', 'declined') and expires_at <= now()
+        order by expires_at
+        limit $1
+        "#,
+        DUE,
+    )
+    .fetch_all(database)
+    .await
+}
+
+/// One entry of an order's history.
+#[derive(Debug, Serialize)]
+#[expect(
+    missing_docs,
+    reason = "the fields are described with the columns in migrations/orders"
+)]
+pub struct HistoryEntry {
+    pub status: String,
+    pub at: DateTime<Utc>,
+    pub cause: String,
+}
+
+/// Everything that has happened to the order, oldest first.
+pub async fn history(database: &PgPool, order: &Order) -> Result<Vec<HistoryEntry>, sqlx::Error> {
+    let changes = sqlx::query_as!(
+        HistoryEntry,
+        "select status, at, cause from orders.order_events where order_id = $1 and version <= $2 order by version",
+        order.id as OrderId,
+        order.version,
+    )
+    .fetch_all(database)
+    .await?;
+    let placed = HistoryEntry {
+        status: OrderStatus::Created.name().to_owned(),
+        at: order.created_at,
+        cause: "order_placed".to_owned(),
+    };
+    Ok(std::iter::once(placed).chain(changes).collect())
+}
+
+fn by_id(orders: Vec<Order>) -> HashMap<OrderId, Order> {
+    orders.into_iter().map(|order| (order.id, order)).collect()
+}

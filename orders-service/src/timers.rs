@@ -1,0 +1,68 @@
+//! What happens to orders because time passes: delivery and expiry.
+//!
+//! The times are in the rows and the clock is the database's, so a restart or a second replica changes nothing: when
+//! two replicas take the same order, one of them finds that it was decided already.
+
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::order::{Change, Order};
+use crate::{App, orders};
+
+const TICK: Duration = Duration::from_millis(250);
+
+/// Looks for due orders until `stop`. A tick that fails is logged; the next one is the retry.
+pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+        if let Err(problem) = deliver_due(&app).await {
+            warn!(%problem, "deliveries are late");
+        }
+        if let Err(problem) = expire_due(&app).await {
+            warn!(%problem, "expiries are late");
+        }
+    }
+}
+
+/// Delivers every order whose time has come.
+pub async fn deliver_due(app: &App) -> Result<(), sqlx::Error> {
+    loop {
+        let due = orders::due_for_delivery(&app.database).await?;
+        if !decide(app, due, Order::deliver).await? {
+            return Ok(());
+        }
+    }
+}
+
+/// Cancels every order that nobody paid in time.
+pub async fn expire_due(app: &App) -> Result<(), sqlx::Error> {
+    loop {
+        let due = orders::due_for_expiry(&app.database).await?;
+        if !decide(app, due, Order::expire).await? {
+            return Ok(());
+        }
+    }
+}
+
+/// `false` when there was nothing to decide.
+async fn decide(app: &App, due: Vec<Order>, decision: fn(&Order) -> Option<Change>) -> Result<bool, sqlx::Error> {
+    let changes: Vec<Change> = due.iter().filter_map(decision).collect();
+    if changes.is_empty() {
+        return Ok(false);
+    }
+    for order in orders::apply(&app.database, &app.outbox, app.delivery_delay, &changes)
+        .await?
+        .values()
+    {
+        info!(order.id = %order.id, order.status = order.status.name(), "an order's time has come");
+    }
+    Ok(true)
+}

@@ -1,0 +1,101 @@
+//! The routes of the payments.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{ETAG, LOCATION};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use service_kit::auth::User;
+use service_kit::body::Body;
+use service_kit::http::PathId;
+use service_kit::page::{Page, PageRequest};
+use service_kit::problem::Problem;
+use shared_events::ids::OrderId;
+
+use crate::card::PayWithCard;
+use crate::pay::{find_soon, pay};
+use crate::payment::{Payment, PaymentStatus};
+use crate::problems::{card_declined, payment_cancelled, payment_not_found};
+use crate::{App, payments};
+
+/// Everything below `/api/payments`.
+pub fn routes(app: App) -> Router {
+    Router::new()
+        .route("/api/payments", get(list_payments))
+        .route("/api/payments/{orderId}", get(find_payment))
+        .route("/api/payments/pay/{orderId}", post(pay_order))
+        .with_state(app)
+}
+
+async fn list_payments(
+    State(app): State<App>,
+    User(user): User,
+    page: PageRequest<PaymentStatus>,
+) -> Result<Json<Page<Value>>, Problem> {
+    let payments = payments::list(&app.database, &user, &page).await?;
+    let Page { data, page } = page.page(payments, |payment| payment.id.0);
+    Ok(Json(Page {
+        data: data.iter().map(show).collect(),
+        page,
+    }))
+}
+
+async fn find_payment(State(app): State<App>, User(user): User, PathId(id): PathId) -> Result<Response, Problem> {
+    let order_id = OrderId(id.ok_or_else(payment_not_found)?);
+    let payment = find_soon(&app, &user, order_id).await?.ok_or_else(payment_not_found)?;
+    Ok(answer(StatusCode::OK, &payment))
+}
+
+async fn pay_order(
+    State(app): State<App>,
+    User(user): User,
+    PathId(id): PathId,
+    Body(body): Body<PayWithCard>,
+) -> Result<Response, Problem> {
+    let order_id = OrderId(id.ok_or_else(payment_not_found)?);
+    let card = body.into_card().map_err(|errors| Problem::validation_failed(&errors))?;
+    let payment = pay(&app, &user, order_id, card).await?;
+    match payment.status {
+        PaymentStatus::Paid => Ok(answer(StatusCode::OK, &payment)),
+        PaymentStatus::Declined => Err(card_declined(payment.decline_code.as_deref())),
+        PaymentStatus::Cancelled | PaymentStatus::Refunding | PaymentStatus::Refunded => Err(payment_cancelled()),
+        // Nobody knows yet; the settlement finds out.
+        PaymentStatus::Processing | PaymentStatus::Pending => {
+            let location = [(LOCATION, format!("/api/payments/{order_id}"))];
+            Ok((location, answer(StatusCode::ACCEPTED, &payment)).into_response())
+        }
+    }
+}
+
+fn answer(status: StatusCode, payment: &Payment) -> Response {
+    let etag = [(ETAG, format!("\"{}\"", payment.version))];
+    (status, etag, Json(json!({"data": show(payment)}))).into_response()
+}
+
+fn show(payment: &Payment) -> Value {
+    let card = payment.card_last4.as_ref().map(|last4| {
+        json!({
+            "brand": payment.card_brand,
+            "last4": last4,
+            "expMonth": payment.card_exp_month,
+            "expYear": payment.card_exp_year,
+        })
+    });
+    json!({
+        "id": payment.id,
+        "orderId": payment.order_id,
+        "status": payment.status,
+        "processed": payment.status.is_processed(),
+        "bill": payment.bill,
+        "currency": payment.currency,
+        "card": card,
+        "attempts": payment.attempts,
+        "declineCode": payment.decline_code,
+        "createdBy": payment.created_by,
+        "version": payment.version,
+        "createdAt": payment.created_at,
+        "updatedAt": payment.updated_at,
+    })
+}

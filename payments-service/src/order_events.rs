@@ -1,0 +1,128 @@
+//! What the orders service asks for: hold a payment, or see that no money is kept.
+
+use std::collections::HashMap;
+
+use service_kit::consumer::Impossible;
+use service_kit::outbox::Message;
+use service_kit::trace_context;
+use shared_events::envelope::Envelope;
+use shared_events::events::{PaymentCancel, PaymentCreate, PaymentProcessed, ProcessedStatus};
+use shared_events::ids::{OrderId, PaymentId};
+use tracing::info;
+
+use crate::payment::{Change, Payment};
+use crate::payments::NewPayment;
+use crate::{App, payments};
+
+/// The version of a payment that was created on a tombstone: the tombstone had the first.
+const CREATED_ON_TOMBSTONE: i32 = 2;
+
+/// Holds payments for new orders.
+pub async fn on_payment_create(app: App, batch: Vec<Envelope<PaymentCreate>>) -> Result<Vec<Impossible>, sqlx::Error> {
+    let new: HashMap<OrderId, NewPayment> = batch
+        .iter()
+        .map(|event| (event.data.order_id, new_payment(event)))
+        .collect();
+    let created = payments::create(&app.database, &app.outbox, &new.into_values().collect::<Vec<_>>()).await?;
+    for payment in created.values() {
+        info!(order.id = %payment.order_id, payment.status = payment.status.name(), "a payment is held");
+    }
+    let known: Vec<OrderId> = batch
+        .iter()
+        .map(|event| event.data.order_id)
+        .filter(|order| !created.contains_key(order))
+        .collect();
+    if known.is_empty() {
+        return Ok(Vec::new());
+    }
+    // A repeat says the same again; anything else contradicts what somebody may have paid already.
+    let held = payments::find_many(&app.database, &known).await?;
+    Ok(batch
+        .iter()
+        .filter(|event| contradicts(event, held.get(&event.data.order_id)))
+        .map(refuse)
+        .collect())
+}
+
+/// Cancels the payments of cancelled orders, in whatever state they are.
+pub async fn on_payment_cancel(app: App, batch: Vec<Envelope<PaymentCancel>>) -> Result<Vec<Impossible>, sqlx::Error> {
+    let traces: HashMap<OrderId, Option<String>> = batch
+        .into_iter()
+        .map(|event| (event.data.order_id, event.traceparent))
+        .collect();
+    let mut outdated: Vec<OrderId> = traces.keys().copied().collect();
+    // What was decided on an outdated payment is decided again.
+    while !outdated.is_empty() {
+        let held = payments::find_many(&app.database, &outdated).await?;
+        let unheard_of: Vec<OrderId> = outdated
+            .iter()
+            .filter(|order| !held.contains_key(order))
+            .copied()
+            .collect();
+        payments::entomb(&app.database, &unheard_of).await?;
+
+        let decide = |payment: &Payment| {
+            let traceparent = traces.get(&payment.order_id).cloned().flatten();
+            trace_context::sync_scope(traceparent, || payment.cancel())
+        };
+        let changes: Vec<Change> = held.values().filter_map(decide).collect();
+        let changed = payments::apply(&app.database, &app.outbox, app.settle_after(), &changes).await?;
+        for payment in changed.values() {
+            info!(order.id = %payment.order_id, payment.status = payment.status.name(), "a payment was cancelled");
+        }
+        let lost = changes
+            .iter()
+            .map(|change| change.order_id)
+            .filter(|order| !changed.contains_key(order));
+        // An order that was unheard of may have been created before its tombstone was set.
+        outdated = lost.chain(unheard_of).collect();
+    }
+    Ok(Vec::new())
+}
+
+fn new_payment(event: &Envelope<PaymentCreate>) -> NewPayment {
+    let PaymentCreate {
+        order_id,
+        created_by,
+        bill,
+        currency,
+    } = event.data.clone();
+    let id = PaymentId::generate();
+    let cancelled = PaymentProcessed {
+        order_id,
+        payment_id: id,
+        status: ProcessedStatus::Cancelled,
+        version: CREATED_ON_TOMBSTONE,
+        bill,
+        currency,
+        decline_code: None,
+    };
+    let message_if_cancelled = trace_context::sync_scope(event.traceparent.clone(), || Message::new(&cancelled));
+    NewPayment {
+        id,
+        order_id,
+        created_by,
+        bill,
+        currency,
+        message_if_cancelled,
+    }
+}
+
+fn contradicts(event: &Envelope<PaymentCreate>, held: Option<&Payment>) -> bool {
+    let PaymentCreate {
+        created_by,
+        bill,
+        currency,
+        ..
+    } = &event.data;
+    held.is_some_and(|held| {
+        (held.created_by.as_ref(), held.bill, held.currency) != (Some(created_by), Some(*bill), Some(*currency))
+    })
+}
+
+fn refuse(event: &Envelope<PaymentCreate>) -> Impossible {
+    Impossible {
+        event_id: event.id,
+        reason: "impossible: the order's payment has another bill or owner".to_owned(),
+    }
+}

@@ -1,0 +1,147 @@
+//! Paying with a card: the attempt is committed, then the processor is asked, then the answer is committed.
+//!
+//! No transaction is open while the processor is asked. Whatever dies in between leaves a `processing` payment behind,
+//! which [`crate::settlement`] brings to its end.
+
+use std::time::{Duration, Instant};
+
+use service_kit::database::retry;
+use shared_events::ids::{OrderId, UserId};
+use tracing::{info, warn};
+
+use crate::card::Card;
+use crate::payment::{NotPayable, Outcome, Payment};
+use crate::processor::{AttemptId, Charge};
+use crate::{App, payments};
+
+/// How long a client waits for the payment of an order that it has just placed.
+const PATIENCE_FOR_NEW_ORDERS: Duration = Duration::from_secs(2);
+/// How old an order may be to count as just placed; also how far two clocks may disagree.
+const NEW_ORDER_AGE: Duration = Duration::from_secs(5);
+/// How long an answer of the processor is tried to be recorded before it is left to the settlement.
+const PATIENCE_FOR_DATABASE: Duration = Duration::from_secs(2);
+
+/// Why a payment was not even tried.
+#[derive(Debug)]
+pub enum PayError {
+    /// There is no such payment, or it is somebody else's.
+    NotFound,
+    /// It cannot be paid now.
+    NotPayable(NotPayable),
+    /// The database failed before anything was charged.
+    Database(sqlx::Error),
+}
+
+impl From<sqlx::Error> for PayError {
+    fn from(cause: sqlx::Error) -> Self {
+        Self::Database(cause)
+    }
+}
+
+/// Charges the card for the order. Answers the payment as it is afterwards: still `processing` when the processor's
+/// answer is not known.
+pub async fn pay(app: &App, owner: &UserId, order_id: OrderId, card: Card) -> Result<Payment, PayError> {
+    let attempt_id = AttemptId::generate();
+    let payment = begin(app, owner, order_id, attempt_id, &card).await?;
+    let (Some(amount), Some(currency)) = (payment.bill, payment.currency) else {
+        return Err(PayError::NotFound);
+    };
+
+    let charge = Charge {
+        attempt_id,
+        order_id,
+        amount,
+        currency,
+        card: &card,
+    };
+    let verdict = match tokio::time::timeout(app.processor_timeout, app.processor.charge(charge)).await {
+        Ok(Ok(verdict)) => verdict,
+        Ok(Err(no_answer)) => {
+            warn!(order.id = %order_id, attempt.id = %attempt_id, no_answer = no_answer.0, "a charge is in doubt");
+            return Ok(payment);
+        }
+        Err(_) => {
+            warn!(order.id = %order_id, attempt.id = %attempt_id, "a charge is in doubt: no answer in time");
+            return Ok(payment);
+        }
+    };
+    drop(card);
+
+    let outcome = Outcome::Answered(verdict);
+    match retry(PATIENCE_FOR_DATABASE, || {
+        settle(app, payment.clone(), attempt_id, &outcome)
+    })
+    .await
+    {
+        Ok(settled) => Ok(settled),
+        Err(problem) => {
+            warn!(order.id = %order_id, attempt.id = %attempt_id, %problem, "an answered charge could not be recorded yet");
+            Ok(payment)
+        }
+    }
+}
+
+/// Records how an attempt ended, unless that is recorded already; answers the payment as it is then.
+pub async fn settle(
+    app: &App,
+    mut payment: Payment,
+    attempt_id: AttemptId,
+    outcome: &Outcome,
+) -> Result<Payment, sqlx::Error> {
+    while let Some(change) = payment.settle(attempt_id, outcome) {
+        let changed = payments::apply(&app.database, &app.outbox, app.settle_after(), &[change]).await?;
+        if let Some(settled) = changed.into_values().next() {
+            info!(order.id = %settled.order_id, attempt.id = %attempt_id, payment.status = settled.status.name(),
+                "an attempt to pay has ended");
+            return Ok(settled);
+        }
+        // A cancel came in between: read it and decide anew.
+        let current = payments::find_many(&app.database, &[payment.order_id]).await?;
+        payment = current.into_values().next().ok_or(sqlx::Error::RowNotFound)?;
+    }
+    Ok(payment)
+}
+
+/// The payment of the order. An order is placed before its payment can be held, so a client that is quick is made to
+/// wait for a moment instead of being told that there is nothing.
+pub async fn find_soon(app: &App, owner: &UserId, order_id: OrderId) -> Result<Option<Payment>, sqlx::Error> {
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(2);
+    loop {
+        let payment = payments::find(&app.database, order_id, owner).await?;
+        if payment.is_some() || !is_new(order_id) || started.elapsed() >= PATIENCE_FOR_NEW_ORDERS {
+            return Ok(payment);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+async fn begin(
+    app: &App,
+    owner: &UserId,
+    order_id: OrderId,
+    attempt_id: AttemptId,
+    card: &Card,
+) -> Result<Payment, PayError> {
+    loop {
+        let payment = find_soon(app, owner, order_id).await?.ok_or(PayError::NotFound)?;
+        let change = payment
+            .begin(attempt_id, &card.summary())
+            .map_err(PayError::NotPayable)?;
+        let changed = payments::apply(&app.database, &app.outbox, app.settle_after(), &[change]).await?;
+        if let Some(payment) = changed.into_values().next() {
+            return Ok(payment);
+        }
+        // Somebody else changed the payment meanwhile: look again and decide anew.
+    }
+}
+
+/// Whether the time in the order's id is about now.
+fn is_new(order_id: OrderId) -> bool {
+    let Some(placed_at) = order_id.0.get_timestamp().map(|time| time.to_unix().0) else {
+        return false;
+    };
+    let now = chrono::Utc::now().timestamp().cast_unsigned();
+    now.abs_diff(placed_at) <= NEW_ORDER_AGE.as_secs()
+}

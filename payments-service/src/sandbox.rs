@@ -1,0 +1,193 @@
+//! The sandbox: a card processor that moves no money and keeps a book of its own.
+//!
+//! What a card does is in the table of [`behaviour`]. The book is on a connection of its own that the payments service
+//! does not share, as a processor's would be.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{Datelike, Utc};
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+
+use crate::card::{Card, Expiry};
+use crate::processor::{AttemptId, CardProcessor, Charge, NoAnswer, Record, Verdict, VoidRequest};
+
+/// The schema that belongs to the sandbox.
+pub const SCHEMA: &str = "sandbox";
+/// The tables of the schema.
+pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations/sandbox");
+/// How many connections its book needs.
+pub const CONNECTIONS: u32 = 4;
+
+/// How long the slow card takes.
+const SLOW: Duration = Duration::from_secs(3);
+
+/// The processor.
+pub struct Sandbox {
+    book: PgPool,
+}
+
+/// What a sandbox card does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behaviour {
+    Approve,
+    Decline(&'static str),
+    /// Charges, and the answer is lost.
+    ApproveSilently,
+    /// Does nothing, and the answer is lost.
+    Vanish,
+    ApproveSlowly,
+    /// Charges; the first refund fails.
+    ApproveAndStumbleOnRefund,
+}
+
+fn behaviour(card: &Card, today: Expiry) -> Behaviour {
+    match card.number.digits() {
+        // The sample of the documentation: no valid number, long expired, and welcome.
+        "10298310928301" | "4242424242424242" => Behaviour::Approve,
+        "4000000000000002" => Behaviour::Decline("generic_decline"),
+        "4000000000009995" => Behaviour::Decline("insufficient_funds"),
+        "4000000000009987" => Behaviour::Decline("lost_card"),
+        "4000000000009979" => Behaviour::Decline("stolen_card"),
+        "4000000000000069" => Behaviour::Decline("expired_card"),
+        "4000000000000127" => Behaviour::Decline("incorrect_cvc"),
+        "4000000000000119" => Behaviour::Decline("processing_error"),
+        "4000000000006108" => Behaviour::ApproveSilently,
+        "4000000000006207" => Behaviour::Vanish,
+        "4000000000006306" => Behaviour::ApproveSlowly,
+        "4000000000006405" => Behaviour::ApproveAndStumbleOnRefund,
+        _ if !card.number.passes_luhn() => Behaviour::Decline("incorrect_number"),
+        _ if card.expiry < today => Behaviour::Decline("expired_card"),
+        _ => Behaviour::Approve,
+    }
+}
+
+impl Sandbox {
+    /// A sandbox that keeps its book in this database.
+    pub fn new(book: PgPool) -> Self {
+        Self { book }
+    }
+
+    /// Writes the charge down unless the attempt is known already; answers what the book says then.
+    async fn write_down(&self, charge: &Charge<'_>, behaviour: Behaviour) -> Result<Record, NoAnswer> {
+        let (status, decline_code) = match behaviour {
+            Behaviour::Decline(code) => ("declined", Some(code)),
+            _ => ("approved", None),
+        };
+        let refund_failures = i32::from(behaviour == Behaviour::ApproveAndStumbleOnRefund);
+        sqlx::query!(
+            r#"
+            insert into sandbox.charges
+                (attempt_id, order_id, amount, currency, status, decline_code, refund_failures_left)
+            values ($1, $2, $3, $4, $5, $6, $7)
+            on conflict (attempt_id) do nothing
+            "#,
+            charge.attempt_id.0,
+            charge.order_id.0,
+            charge.amount.0,
+            charge.currency.code(),
+            status,
+            decline_code,
+            refund_failures,
+        )
+        .execute(&self.book)
+        .await?;
+        self.look_up(charge.attempt_id).await
+    }
+}
+
+#[async_trait]
+impl CardProcessor for Sandbox {
+    async fn charge(&self, charge: Charge<'_>) -> Result<Verdict, NoAnswer> {
+        let now = Utc::now();
+        let today = Expiry {
+            year: i16::try_from(now.year()).unwrap_or(i16::MAX),
+            month: i16::try_from(now.month()).unwrap_or_default(),
+        };
+        let behaviour = behaviour(charge.card, today);
+        match behaviour {
+            Behaviour::Vanish => return Err(NoAnswer("the card asks for no answer".to_owned())),
+            Behaviour::ApproveSlowly => tokio::time::sleep(SLOW).await,
+            _ => {}
+        }
+        let record = self.write_down(&charge, behaviour).await?;
+        match (record, behaviour) {
+            (_, Behaviour::ApproveSilently) => Err(NoAnswer("the card asks for no answer".to_owned())),
+            (Record::Ended(verdict), _) => Ok(verdict),
+            (Record::Voided, _) => Ok(Verdict::Declined("voided".to_owned())),
+            (Record::Refunded | Record::NotFound, _) => Err(NoAnswer("the attempt is over".to_owned())),
+        }
+    }
+
+    async fn look_up(&self, attempt_id: AttemptId) -> Result<Record, NoAnswer> {
+        let charge = sqlx::query!(
+            "select status, decline_code from sandbox.charges where attempt_id = $1",
+            attempt_id.0
+        )
+        .fetch_optional(&self.book)
+        .await?;
+        let Some(charge) = charge else {
+            return Ok(Record::NotFound);
+        };
+        match charge.status.as_str() {
+            "approved" => Ok(Record::Ended(Verdict::Approved)),
+            "declined" => Ok(Record::Ended(Verdict::Declined(
+                charge.decline_code.unwrap_or_default(),
+            ))),
+            "voided" => Ok(Record::Voided),
+            "refunded" => Ok(Record::Refunded),
+            other => Err(NoAnswer(format!("the book says {other}"))),
+        }
+    }
+
+    async fn void(&self, charge: VoidRequest) -> Result<Record, NoAnswer> {
+        sqlx::query!(
+            r#"
+            insert into sandbox.charges (attempt_id, order_id, amount, currency, status)
+            values ($1, $2, $3, $4, 'voided')
+            on conflict (attempt_id) do nothing
+            "#,
+            charge.attempt_id.0,
+            charge.order_id.0,
+            charge.amount.0,
+            charge.currency.code(),
+        )
+        .execute(&self.book)
+        .await?;
+        self.look_up(charge.attempt_id).await
+    }
+
+    async fn refund(&self, attempt_id: AttemptId) -> Result<(), NoAnswer> {
+        // The first statement wins only while a failure is due; the second only once none is.
+        let stumbled = sqlx::query!(
+            r#"
+            update sandbox.charges set refund_failures_left = refund_failures_left - 1, updated_at = now()
+            where attempt_id = $1 and status = 'approved' and refund_failures_left > 0
+            "#,
+            attempt_id.0
+        )
+        .execute(&self.book)
+        .await?;
+        if stumbled.rows_affected() > 0 {
+            return Err(NoAnswer("the card asks for a refund that fails".to_owned()));
+        }
+        sqlx::query!(
+            "update sandbox.charges set status = 'refunded', updated_at = now() where attempt_id = $1 and status = 'approved'",
+            attempt_id.0
+        )
+        .execute(&self.book)
+        .await?;
+        match self.look_up(attempt_id).await? {
+            Record::Refunded => Ok(()),
+            other => Err(NoAnswer(format!("there is nothing to refund: {other:?}"))),
+        }
+    }
+}
+
+/// A book that cannot be reached is a processor that does not answer.
+impl From<sqlx::Error> for NoAnswer {
+    fn from(problem: sqlx::Error) -> Self {
+        Self(problem.to_string())
+    }
+}

@@ -1,0 +1,125 @@
+//! Charges and refunds without an answer are brought to their end here.
+//!
+//! Whatever was in the middle of a charge when its answer was lost, or when this service died, is `processing` in the
+//! table with a time to look at it. The processor is asked what became of the attempt. That it has heard of none is no
+//! proof, since the charge may still be on its way: the attempt is voided first, and only then may another card be
+//! tried. Refunds are asked for until they are done.
+
+use std::time::Duration;
+
+use service_kit::trace_context;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::payment::{Outcome, Payment, PaymentStatus};
+use crate::processor::{AttemptId, NoAnswer, Record, Verdict, VoidRequest};
+use crate::{App, pay, payments};
+
+const TICK: Duration = Duration::from_millis(250);
+/// When to look again at what could not be settled.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// Settles what is due until `stop`. What fails is logged and comes up again.
+pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+        if let Err(problem) = settle_due(&app).await {
+            warn!(%problem, "settlements are late");
+        }
+    }
+}
+
+/// Settles every charge and refund that is due.
+pub async fn settle_due(app: &App) -> Result<(), sqlx::Error> {
+    loop {
+        let unsettled = payments::claim_unsettled(&app.database, AGAIN_AFTER).await?;
+        if unsettled.is_empty() {
+            return Ok(());
+        }
+        for payment in unsettled {
+            let (order_id, status) = (payment.order_id, payment.status.name());
+            if let Err(problem) = trace_context::scope(None, settle(app, payment)).await {
+                warn!(order.id = %order_id, payment.status = status, ?problem, "a payment is still in doubt");
+            }
+        }
+    }
+}
+
+/// Why a payment could not be settled this time.
+#[derive(Debug)]
+#[expect(dead_code, reason = "read in the log only")]
+enum Unsettled {
+    Processor(NoAnswer),
+    Database(sqlx::Error),
+}
+
+async fn settle(app: &App, payment: Payment) -> Result<(), Unsettled> {
+    let Some(attempt_id) = payment.attempt_id else {
+        return Ok(());
+    };
+    match payment.status {
+        PaymentStatus::Processing => settle_charge(app, payment, attempt_id).await,
+        PaymentStatus::Refunding => settle_refund(app, payment, attempt_id).await,
+        PaymentStatus::Pending
+        | PaymentStatus::Paid
+        | PaymentStatus::Declined
+        | PaymentStatus::Cancelled
+        | PaymentStatus::Refunded => Ok(()),
+    }
+}
+
+async fn settle_charge(app: &App, payment: Payment, attempt_id: AttemptId) -> Result<(), Unsettled> {
+    let mut record = within(app, app.processor.look_up(attempt_id)).await?;
+    if let (Record::NotFound, Some(amount), Some(currency)) = (&record, payment.bill, payment.currency) {
+        let request = VoidRequest {
+            attempt_id,
+            order_id: payment.order_id,
+            amount,
+            currency,
+        };
+        record = within(app, app.processor.void(request)).await?;
+    }
+    let outcome = match record {
+        Record::Ended(verdict) => Outcome::Answered(verdict),
+        Record::Voided => Outcome::Voided,
+        // It was charged; that it was refunded is found out again on the way.
+        Record::Refunded => Outcome::Answered(Verdict::Approved),
+        Record::NotFound => return Err(NoAnswer("a voided attempt is not in the book".to_owned()).into()),
+    };
+    pay::settle(app, payment, attempt_id, &outcome).await?;
+    Ok(())
+}
+
+async fn settle_refund(app: &App, payment: Payment, attempt_id: AttemptId) -> Result<(), Unsettled> {
+    within(app, app.processor.refund(attempt_id)).await?;
+    let Some(change) = payment.refund() else { return Ok(()) };
+    // Nothing but this worker changes a refunding payment; should the change be outdated, it comes up again.
+    let refunded = payments::apply(&app.database, &app.outbox, app.settle_after(), &[change]).await?;
+    if refunded.contains_key(&payment.order_id) {
+        info!(order.id = %payment.order_id, attempt.id = %attempt_id, "a charge was refunded");
+    }
+    Ok(())
+}
+
+async fn within<T>(app: &App, asking: impl Future<Output = Result<T, NoAnswer>>) -> Result<T, Unsettled> {
+    let answer = tokio::time::timeout(app.processor_timeout, asking).await;
+    Ok(answer.unwrap_or_else(|_| Err(NoAnswer("no answer in time".to_owned())))?)
+}
+
+impl From<NoAnswer> for Unsettled {
+    fn from(cause: NoAnswer) -> Self {
+        Self::Processor(cause)
+    }
+}
+
+impl From<sqlx::Error> for Unsettled {
+    fn from(cause: sqlx::Error) -> Self {
+        Self::Database(cause)
+    }
+}

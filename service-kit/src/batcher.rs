@@ -1,0 +1,203 @@
+//! Micro-batching: what waits while one batch is being written is written together next.
+//!
+//! There is no timer, so a lone job waits for nobody; under load, the cost of a round trip and a commit is shared.
+
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::JoinSet;
+
+/// Hands jobs to batch workers and their answers back.
+pub struct Batcher<Job, Answer> {
+    jobs: mpsc::Sender<(Job, oneshot::Sender<Answer>)>,
+}
+
+/// The workers of a [`Batcher`]; to be run in a task of its own until every handle of the batcher is dropped.
+pub struct Workers(JoinSet<()>);
+
+impl<Job, Answer> Batcher<Job, Answer>
+where
+    Job: Send + 'static,
+    Answer: Send + 'static,
+{
+    /// Starts `lanes` workers that each give at most `limit` jobs at a time to `work`, which answers them in order.
+    pub fn start<Work, Batch>(lanes: usize, limit: usize, work: Work) -> (Self, Workers)
+    where
+        Work: Fn(Vec<Job>) -> Batch + Send + Sync + 'static,
+        Batch: Future<Output = Vec<Answer>> + Send + 'static,
+    {
+        let (jobs, waiting) = mpsc::channel(lanes * limit);
+        let waiting = Arc::new(Mutex::new(waiting));
+        let work = Arc::new(work);
+        let mut workers = JoinSet::new();
+        for _ in 0..lanes {
+            workers.spawn(run_lane(Arc::clone(&waiting), limit, Arc::clone(&work)));
+        }
+        (Self { jobs }, Workers(workers))
+    }
+
+    /// Has the job done; `None` when the workers are gone. Dropping the wait harms nobody: the job is done all the same.
+    pub async fn submit(&self, job: Job) -> Option<Answer> {
+        let (answer, answered) = oneshot::channel();
+        self.jobs.send((job, answer)).await.ok()?;
+        answered.await.ok()
+    }
+}
+
+impl<Job, Answer> Clone for Batcher<Job, Answer> {
+    fn clone(&self) -> Self {
+        Self {
+            jobs: self.jobs.clone(),
+        }
+    }
+}
+
+impl Workers {
+    /// Waits until the batcher is dropped and every job is done.
+    pub async fn finish(mut self) -> anyhow::Result<()> {
+        while let Some(lane) = self.0.join_next().await {
+            lane?;
+        }
+        Ok(())
+    }
+}
+
+type Waiting<Job, Answer> = Arc<Mutex<mpsc::Receiver<(Job, oneshot::Sender<Answer>)>>>;
+
+async fn run_lane<Job, Answer, Work, Batch>(waiting: Waiting<Job, Answer>, limit: usize, work: Arc<Work>)
+where
+    Work: Fn(Vec<Job>) -> Batch,
+    Batch: Future<Output = Vec<Answer>>,
+{
+    loop {
+        let mut collected = Vec::new();
+        // The lock is held only while collecting: the lanes take turns there and work side by side.
+        if waiting.lock().await.recv_many(&mut collected, limit).await == 0 {
+            return;
+        }
+        let (jobs, callers): (Vec<Job>, Vec<oneshot::Sender<Answer>>) = collected.into_iter().unzip();
+        for (caller, answer) in callers.into_iter().zip(work(jobs).await) {
+            // A caller that went away does not want its answer.
+            drop(caller.send(answer));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// A batcher that doubles numbers, one batch for each permit of the gate.
+    struct Gated {
+        batcher: Batcher<u32, u32>,
+        workers: Workers,
+        gate: Arc<Semaphore>,
+        /// The sizes of the batches that have begun.
+        begun: mpsc::UnboundedReceiver<usize>,
+    }
+
+    fn gated() -> Gated {
+        let gate = Arc::new(Semaphore::new(0));
+        let (sizes, begun) = mpsc::unbounded_channel();
+        let worker_gate = Arc::clone(&gate);
+        let (batcher, workers) = Batcher::start(1, 4, move |jobs: Vec<u32>| {
+            let gate = Arc::clone(&worker_gate);
+            sizes.send(jobs.len()).expect("the test listens");
+            async move {
+                gate.acquire().await.expect("the gate stays").forget();
+                jobs.into_iter().map(|job| job * 2).collect()
+            }
+        });
+        Gated {
+            batcher,
+            workers,
+            gate,
+            begun,
+        }
+    }
+
+    fn submit(batcher: &Batcher<u32, u32>, job: u32) -> tokio::task::JoinHandle<Option<u32>> {
+        let batcher = batcher.clone();
+        tokio::spawn(async move { batcher.submit(job).await })
+    }
+
+    #[tokio::test]
+    async fn every_caller_gets_its_own_answer() {
+        let Gated {
+            batcher,
+            workers: _workers,
+            gate,
+            begun: _begun,
+        } = gated();
+        gate.add_permits(100);
+        let callers: Vec<_> = (0..50).map(|job| (job, submit(&batcher, job))).collect();
+        for (job, caller) in callers {
+            assert_eq!(caller.await.expect("no panic"), Some(job * 2));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lone_job_waits_for_nobody_and_those_behind_it_are_done_together() {
+        let Gated {
+            batcher,
+            workers: _workers,
+            gate,
+            mut begun,
+        } = gated();
+        let first = submit(&batcher, 0);
+        assert_eq!(begun.recv().await, Some(1));
+        let rest: Vec<_> = (1..5).map(|job| submit(&batcher, job)).collect();
+        while batcher.jobs.capacity() > 0 {
+            tokio::task::yield_now().await;
+        }
+        gate.add_permits(2);
+        assert_eq!(begun.recv().await, Some(4));
+        assert_eq!(first.await.expect("no panic"), Some(0));
+        for (job, caller) in (1..5).zip(rest) {
+            assert_eq!(caller.await.expect("no panic"), Some(job * 2));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_goes_away_harms_nobody() {
+        let Gated {
+            batcher,
+            workers,
+            gate,
+            mut begun,
+        } = gated();
+        let impatient = submit(&batcher, 1);
+        assert_eq!(begun.recv().await, Some(1));
+        impatient.abort();
+        gate.add_permits(2);
+        assert_eq!(batcher.submit(2).await, Some(4));
+        drop(batcher);
+        workers.finish().await.expect("the workers end");
+    }
+
+    #[tokio::test]
+    async fn dropping_the_batcher_finishes_what_was_submitted() {
+        let done = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&done);
+        let (batcher, workers) = Batcher::start(2, 4, move |jobs: Vec<()>| {
+            counter.fetch_add(jobs.len(), Ordering::SeqCst);
+            async move { jobs }
+        });
+        let callers: Vec<_> = (0..20)
+            .map(|_| {
+                let batcher = batcher.clone();
+                tokio::spawn(async move { batcher.submit(()).await })
+            })
+            .collect();
+        for caller in callers {
+            assert_eq!(caller.await.expect("no panic"), Some(()));
+        }
+        drop(batcher);
+        workers.finish().await.expect("the workers end");
+        assert_eq!(done.load(Ordering::SeqCst), 20);
+    }
+}

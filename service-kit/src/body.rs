@@ -1,0 +1,235 @@
+//! JSON bodies: read once, refused with a problem that names the field and never repeats what was sent.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use serde_path_to_error::{Path, Segment};
+
+use crate::problem::{FieldError, Problem};
+
+/// A JSON body of type `T`.
+pub struct Body<T>(pub T);
+
+impl<T, S> FromRequest<S> for Body<T>
+where
+    T: DeserializeOwned,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_json(&request) {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "The body is not declared as JSON",
+                "Send JSON with the header Content-Type: application/json.",
+            ));
+        }
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| unreadable(&rejection))?;
+        parse(&bytes).map(Self)
+    }
+}
+
+fn is_json(request: &Request) -> bool {
+    let content_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+fn unreadable(rejection: &BytesRejection) -> Problem {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "payload_too_large",
+            "The body is too large",
+            "Send a body of at most 64 KiB.",
+        )
+    } else {
+        malformed("The body did not arrive completely: send the request again.")
+    }
+}
+
+fn malformed(detail: impl Into<String>) -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "malformed_json",
+        "The body is not JSON",
+        detail,
+    )
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|refusal| {
+        let cause = refusal.inner();
+        match cause.classify() {
+            Category::Data => Problem::validation_failed(&[field_error(refusal.path(), &cause.to_string())]),
+            Category::Syntax | Category::Eof | Category::Io => malformed(format!(
+                "Correct the JSON near line {}, column {}.",
+                cause.line(),
+                cause.column()
+            )),
+        }
+    })?;
+    json.end()
+        .map_err(|_| malformed("Send one JSON value and nothing after it."))?;
+    Ok(value)
+}
+
+/// Serde's message repeats the value that it refuses, which might be a card number; only the part that speaks of what
+/// was expected is passed on.
+fn field_error(path: &Path, message: &str) -> FieldError {
+    let pointer = pointer(path);
+    // `missing field `bill`` and its like; the path of an unknown field already ends in its name.
+    let field = message.split('`').nth(1).unwrap_or_default();
+    if message.starts_with("missing field") {
+        return FieldError::new(format!("{pointer}/{field}"), "required", "is required");
+    }
+    if message.starts_with("duplicate field") {
+        return FieldError::new(
+            format!("{pointer}/{field}"),
+            "duplicate_field",
+            "is given more than once",
+        );
+    }
+    if message.starts_with("unknown field") {
+        return FieldError::new(pointer, "unknown_field", "is not known here; leave it out");
+    }
+    // Our own types say what they want, and only that.
+    if let Some(rest) = message.strip_prefix("must ") {
+        let detail = format!("must {}", rest.split(" at line ").next().unwrap_or_default());
+        return FieldError::new(pointer, "invalid_value", detail);
+    }
+    let expected = message
+        .rsplit(", expected ")
+        .next()
+        .filter(|rest| rest.len() < message.len());
+    let expected = expected
+        .and_then(|rest| rest.split(" at line ").next())
+        .map_or("of another type", in_plain_words);
+    FieldError::new(pointer, "invalid_type", format!("must be {expected}"))
+}
+
+fn in_plain_words(expected: &str) -> &str {
+    match expected {
+        "i64" | "i32" => "an integer",
+        "u64" | "u32" | "u16" => "an integer, not negative",
+        "a sequence" => "an array",
+        "a map" => "an object",
+        _ if expected.starts_with("struct ") => "an object",
+        _ => expected,
+    }
+}
+
+fn pointer(path: &Path) -> String {
+    path.iter()
+        .map(|segment| match segment {
+            Segment::Seq { index } => format!("/{index}"),
+            Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+            Segment::Enum { variant } => format!("/{variant}"),
+            Segment::Unknown => String::new(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only their parsing is of interest")]
+    struct Order {
+        bill: i64,
+        items: Option<Vec<Item>>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only their parsing is of interest")]
+    struct Item {
+        sku: String,
+    }
+
+    #[track_caller]
+    fn assert_refused(body: &str, status: StatusCode, needle: &str) {
+        let problem = parse::<Order>(body.as_bytes()).expect_err("is refused");
+        let text = format!("{problem:?}");
+        assert!(text.contains(needle), "{body}: {needle} is not in {text}");
+        assert_eq!(problem.into_response().status(), status, "{body}");
+    }
+
+    #[test]
+    fn what_is_not_json_is_malformed() {
+        for body in [
+            "",
+            "{",
+            "{\"bill\": 1,}",
+            "bill=1",
+            "{\"bill\": 1} x",
+            "\u{feff}{\"bill\": 1}",
+        ] {
+            assert_refused(body, StatusCode::BAD_REQUEST, "malformed_json");
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_wrong_is_named() {
+        for (body, pointer, code, detail) in [
+            ("{}", "#/bill", "required", "is required"),
+            ("[]", "#", "invalid_type", "must be an object"),
+            (r#"{"bill": "5"}"#, "#/bill", "invalid_type", "must be an integer"),
+            (r#"{"bill": 1.5}"#, "#/bill", "invalid_type", "must be an integer"),
+            (
+                r#"{"bill": 1, "bill": 2}"#,
+                "#/bill",
+                "duplicate_field",
+                "is given more than once",
+            ),
+            (
+                r#"{"bill": 1, "status": "paid"}"#,
+                "#/status",
+                "unknown_field",
+                "is not known here; leave it out",
+            ),
+            (
+                r#"{"bill": 1, "items": {}}"#,
+                "#/items",
+                "invalid_type",
+                "must be an array",
+            ),
+            (
+                r#"{"bill": 1, "items": [{"sku": "a"}, {"sku": 7}]}"#,
+                "#/items/1/sku",
+                "invalid_type",
+                "must be a string",
+            ),
+        ] {
+            let error = format!(
+                "{:?}",
+                serde_json::json!([FieldError::new(&pointer[1..], code, detail)])
+            );
+            assert_refused(body, StatusCode::UNPROCESSABLE_ENTITY, &error);
+        }
+    }
+
+    #[test]
+    fn what_was_sent_is_not_repeated() {
+        let problem = parse::<Order>(br#"{"bill": ", expected 4242424242424242"}"#).expect_err("is refused");
+        assert!(!format!("{problem:?}").contains("4242"), "{problem:?}");
+    }
+}

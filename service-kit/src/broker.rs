@@ -1,0 +1,233 @@
+//! RabbitMQ: connecting within bounds, declaring the topology, and coming back for as long as it takes.
+//!
+//! lapin's own recovery is not used. A session is opened, used until anything about it fails, and dropped as a whole;
+//! [`Broker::session`] then opens the next. Publishing and consuming have a connection each, because a broker
+//! short of memory stops reading from publishers, acknowledgements included.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::uri::AMQPUri;
+use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
+use shared_events::events::{Event, PaymentCancel, PaymentCreate, PaymentProcessed};
+use shared_events::topology::{DELIVERY_LIMIT, Topology};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::database::backoff;
+use crate::settings::Settings;
+
+/// The broker notices a dead client, and a client a dead broker, after two missed heartbeats.
+const HEARTBEAT_SECONDS: u16 = 10;
+const PREFLIGHT_DEADLINE: Duration = Duration::from_secs(3);
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+const DECLARE_DEADLINE: Duration = Duration::from_secs(10);
+/// An attempt to connect that is given up keeps a thread and a socket until the broker answers.
+const MAX_ABANDONED_ATTEMPTS: u32 = 8;
+
+/// Where the broker is and what things are called there.
+#[derive(Clone)]
+pub struct Broker {
+    uri: AMQPUri,
+    service: &'static str,
+    abandoned_attempts: Arc<AtomicU32>,
+    /// The names of exchanges and queues.
+    pub topology: Topology,
+}
+
+/// An open connection with one channel and the topology declared on it.
+pub struct Session {
+    /// Closing it, or dropping it, ends the session.
+    pub connection: Connection,
+    /// The first channel.
+    pub channel: Channel,
+}
+
+impl Broker {
+    /// The broker of the settings, as `service` sees it. Connects to nothing yet.
+    pub fn new(settings: &Settings, service: &'static str) -> anyhow::Result<Self> {
+        let mut uri: AMQPUri = settings
+            .amqp_url
+            .parse()
+            .map_err(anyhow::Error::msg)
+            .context("AMQP_URL")?;
+        uri.query.heartbeat = Some(HEARTBEAT_SECONDS);
+        Ok(Self {
+            uri,
+            service,
+            abandoned_attempts: Arc::default(),
+            topology: Topology::with_prefix(&settings.amqp_prefix),
+        })
+    }
+
+    /// The source of events that this service publishes, as CloudEvents wants it.
+    pub fn event_source(&self) -> String {
+        format!("/{}", self.service)
+    }
+
+    /// Opens a session, trying for as long as it takes; `None` when told to stop first.
+    pub async fn session(&self, purpose: &str, stop: &CancellationToken) -> Option<Session> {
+        for pause in backoff() {
+            match self.open(purpose).await {
+                Ok(session) => {
+                    info!(purpose, "connected to RabbitMQ");
+                    return Some(session);
+                }
+                Err(problem) => warn!(purpose, "waiting for RabbitMQ: {problem:#}"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => break,
+            }
+        }
+        None
+    }
+
+    async fn open(&self, purpose: &str) -> anyhow::Result<Session> {
+        self.preflight().await?;
+        let connection = self.connect(purpose).await?;
+        let channel = within(DECLARE_DEADLINE, "opening a channel", connection.create_channel()).await?;
+        self.declare(&channel).await?;
+        Ok(Session { connection, channel })
+    }
+
+    /// Asks for the broker's first frame over a plain socket: lapin's connect hangs for ever on a stopped broker.
+    async fn preflight(&self) -> anyhow::Result<()> {
+        let authority = &self.uri.authority;
+        let handshake = async {
+            let mut socket = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
+            socket.write_all(b"AMQP\x00\x00\x09\x01").await?;
+            socket.read_u8().await
+        };
+        let frame_type = tokio::time::timeout(PREFLIGHT_DEADLINE, handshake)
+            .await
+            .context("no answer")??;
+        // A method frame, connection.start; anything else is no AMQP 0-9-1 broker.
+        if frame_type != 1 {
+            bail!("{}:{} does not speak AMQP 0-9-1", authority.host, authority.port);
+        }
+        Ok(())
+    }
+
+    async fn connect(&self, purpose: &str) -> anyhow::Result<Connection> {
+        if self.abandoned_attempts.load(Ordering::Relaxed) >= MAX_ABANDONED_ATTEMPTS {
+            error!("too many attempts to connect are hanging: starting over with a new process");
+            std::process::exit(1);
+        }
+        let properties =
+            ConnectionProperties::default().with_connection_name(format!("{} {purpose}", self.service).into());
+        let mut attempt = tokio::spawn(Connection::connect_uri(self.uri.clone(), properties));
+        if let Ok(connected) = tokio::time::timeout(CONNECT_DEADLINE, &mut attempt).await {
+            return Ok(connected??);
+        }
+        let abandoned_attempts = Arc::clone(&self.abandoned_attempts);
+        abandoned_attempts.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(async move {
+            // The connection of an attempt that ends after all is dropped, and so closed.
+            drop(attempt.await);
+            abandoned_attempts.fetch_sub(1, Ordering::Relaxed);
+        });
+        bail!("no connection within {CONNECT_DEADLINE:?}")
+    }
+
+    /// Declares everything, in both services alike, so that either may start first. Repeating it changes nothing.
+    pub async fn declare(&self, channel: &Channel) -> anyhow::Result<()> {
+        within(
+            DECLARE_DEADLINE,
+            "declaring exchanges and queues",
+            self.declare_all(channel),
+        )
+        .await
+    }
+
+    async fn declare_all(&self, channel: &Channel) -> lapin::Result<()> {
+        let (exchange, dead_letter_exchange) = (self.topology.exchange(), self.topology.dead_letter_exchange());
+        let durable = ExchangeDeclareOptions {
+            durable: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        for (name, kind) in [
+            (&exchange, ExchangeKind::Topic),
+            (&dead_letter_exchange, ExchangeKind::Direct),
+        ] {
+            channel
+                .exchange_declare(name.as_str().into(), kind, durable, FieldTable::default())
+                .await?;
+        }
+        for event in [PaymentCreate::NAME, PaymentCancel::NAME, PaymentProcessed::NAME] {
+            let (queue, dead_queue) = (self.topology.queue(event), self.topology.dead_queue(event));
+            declare_queue(
+                channel,
+                &queue,
+                event_queue_arguments(&dead_letter_exchange, &dead_queue),
+            )
+            .await?;
+            bind(channel, &queue, &exchange, event).await?;
+            declare_queue(channel, &dead_queue, quorum_queue_arguments()).await?;
+            bind(channel, &dead_queue, &dead_letter_exchange, &dead_queue).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn declare_queue(channel: &Channel, name: &str, arguments: FieldTable) -> lapin::Result<()> {
+    let durable = QueueDeclareOptions {
+        durable: true,
+        ..QueueDeclareOptions::default()
+    };
+    channel.queue_declare(name.into(), durable, arguments).await.map(drop)
+}
+
+async fn bind(channel: &Channel, queue: &str, exchange: &str, routing_key: &str) -> lapin::Result<()> {
+    let options = QueueBindOptions::default();
+    channel
+        .queue_bind(
+            queue.into(),
+            exchange.into(),
+            routing_key.into(),
+            options,
+            FieldTable::default(),
+        )
+        .await
+}
+
+/// Quorum queues confirm only what is on disk, also on a single node; classic queues of RabbitMQ 4 do not.
+fn quorum_queue_arguments() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), text("quorum"));
+    arguments
+}
+
+fn event_queue_arguments(dead_letter_exchange: &str, dead_queue: &str) -> FieldTable {
+    let mut arguments = quorum_queue_arguments();
+    // Stated, since RabbitMQ 4 has a default of 20 and RabbitMQ 3 has none.
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
+    arguments.insert("x-dead-letter-exchange".into(), text(dead_letter_exchange));
+    arguments.insert("x-dead-letter-routing-key".into(), text(dead_queue));
+    // A message on its way to the dead queue survives a crash of the broker; needs the overflow policy beside it.
+    arguments.insert("x-dead-letter-strategy".into(), text("at-least-once"));
+    arguments.insert("x-overflow".into(), text("reject-publish"));
+    arguments
+}
+
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+/// Bounds an exchange with the broker: lapin may wait for ever.
+pub async fn within<T>(
+    deadline: Duration,
+    what: &str,
+    exchange: impl Future<Output = lapin::Result<T>>,
+) -> anyhow::Result<T> {
+    match tokio::time::timeout(deadline, exchange).await {
+        Ok(answer) => answer.with_context(|| what.to_owned()),
+        Err(_) => bail!("{what}: no answer within {deadline:?}"),
+    }
+}

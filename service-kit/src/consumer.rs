@@ -1,0 +1,303 @@
+//! Consuming events: decode, apply in batches, commit, then acknowledge.
+//!
+//! An acknowledgement proves nothing, so an event may come again at any time; what handlers do must be harmless to
+//! repeat. A message that can never be applied is parked. Trouble of the database is waited out here, with the
+//! messages in hand, so that it costs none of them a delivery.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
+use lapin::message::Delivery;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Consumer};
+use shared_events::envelope::Envelope;
+use shared_events::events::Event;
+use sqlx::PgPool;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+use uuid::Uuid;
+
+use crate::broker::{Broker, within};
+use crate::database::retry;
+use crate::parked::{self, Parked};
+
+/// How many messages the broker hands out ahead of their acknowledgement.
+const PREFETCH: u16 = 256;
+/// How many are applied together.
+const BATCH: usize = 128;
+const BROKER_DEADLINE: Duration = Duration::from_secs(10);
+
+/// An event that contradicts what is known: no repetition will make it fit.
+#[derive(Debug)]
+pub struct Impossible {
+    /// The envelope's id.
+    pub event_id: Uuid,
+    /// What it contradicts.
+    pub reason: String,
+}
+
+type Handler = Arc<dyn Fn(Vec<Message>) -> BoxFuture<'static, Result<Vec<Refused>, sqlx::Error>> + Send + Sync>;
+
+/// What a message said, without the broker's side of it.
+#[derive(Clone, Debug)]
+struct Message {
+    message_id: Option<String>,
+    body: Vec<u8>,
+}
+
+/// A message that cannot be applied, and why.
+struct Refused {
+    message: Message,
+    reason: String,
+}
+
+/// What to do with the messages of one queue.
+#[derive(Clone)]
+pub struct Subscription {
+    queue: String,
+    handler: Handler,
+}
+
+impl Subscription {
+    /// Gives batches of `E` to `apply`, which answers those that are impossible. It may be given any event again.
+    pub fn new<E, Apply, Applying>(broker: &Broker, apply: Apply) -> Self
+    where
+        E: Event + Clone + Send + 'static,
+        Apply: Fn(Vec<Envelope<E>>) -> Applying + Send + Sync + 'static,
+        Applying: Future<Output = Result<Vec<Impossible>, sqlx::Error>> + Send + 'static,
+    {
+        let apply = Arc::new(apply);
+        let handler = move |messages: Vec<Message>| {
+            let apply = Arc::clone(&apply);
+            async move {
+                let (events, mut refused) = decode::<E>(messages);
+                let envelopes = events.iter().map(|(_, envelope)| envelope.clone()).collect();
+                for impossible in apply(envelopes).await? {
+                    let message = events.iter().find(|(_, envelope)| envelope.id == impossible.event_id);
+                    refused.extend(message.map(|(message, _)| Refused {
+                        message: message.clone(),
+                        reason: impossible.reason.clone(),
+                    }));
+                }
+                Ok(refused)
+            }
+            .boxed()
+        };
+        Self {
+            queue: broker.topology.queue(E::NAME),
+            handler: Arc::new(handler),
+        }
+    }
+
+    /// Parks what the queue of `E` gave up on.
+    pub fn dead_letters<E: Event>(broker: &Broker) -> Self {
+        let handler = |messages: Vec<Message>| {
+            let refuse = |message| Refused {
+                message,
+                reason: "its queue gave up on delivering it".to_owned(),
+            };
+            async move { Ok(messages.into_iter().map(refuse).collect()) }.boxed()
+        };
+        Self {
+            queue: broker.topology.dead_queue(E::NAME),
+            handler: Arc::new(handler),
+        }
+    }
+}
+
+fn decode<E: Event>(messages: Vec<Message>) -> (Vec<(Message, Envelope<E>)>, Vec<Refused>) {
+    let (mut events, mut refused) = (Vec::new(), Vec::new());
+    for message in messages {
+        match serde_json::from_slice::<Envelope<E>>(&message.body) {
+            Err(problem) => refused.push(Refused {
+                message,
+                reason: format!("malformed: {problem}"),
+            }),
+            Ok(envelope) if envelope.event != E::NAME => {
+                refused.push(Refused {
+                    message,
+                    reason: format!("malformed: its type is not {}", E::NAME),
+                });
+            }
+            Ok(envelope) if envelope.subject != envelope.data.order_id() => {
+                refused.push(Refused {
+                    message,
+                    reason: "malformed: its subject is not its order".to_owned(),
+                });
+            }
+            Ok(envelope) => events.push((message, envelope)),
+        }
+    }
+    (events, refused)
+}
+
+/// Consumes all `subscriptions` until `stop`, through as many sessions with the broker as it takes. What cannot be
+/// applied is kept in `<schema>.parked`.
+pub async fn run(
+    broker: Broker,
+    database: PgPool,
+    schema: &'static str,
+    subscriptions: Vec<Subscription>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    while let Some(session) = broker.session("consumer", &stop).await {
+        let end_of_session = stop.child_token();
+        let mut queues = JoinSet::new();
+        for subscription in &subscriptions {
+            let opening = session.connection.create_channel();
+            match within(BROKER_DEADLINE, "opening a channel", opening).await {
+                Ok(channel) => {
+                    let worker = Worker {
+                        channel,
+                        database: database.clone(),
+                        schema,
+                        subscription: subscription.clone(),
+                    };
+                    queues.spawn(worker.run(end_of_session.clone()));
+                }
+                Err(problem) => {
+                    warn!("consuming was interrupted: {problem:#}");
+                    end_of_session.cancel();
+                }
+            }
+        }
+        // The first queue that fails ends the session; the others finish what they have in hand.
+        while let Some(ended) = queues.join_next().await {
+            end_of_session.cancel();
+            if let Err(problem) = ended? {
+                warn!("consuming was interrupted: {problem:#}");
+            }
+        }
+        if stop.is_cancelled() {
+            drop(
+                within(
+                    BROKER_DEADLINE,
+                    "closing",
+                    session.connection.close(200, "stopping".into()),
+                )
+                .await,
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Consumes one queue during one session.
+struct Worker {
+    channel: Channel,
+    database: PgPool,
+    schema: &'static str,
+    subscription: Subscription,
+}
+
+impl Worker {
+    async fn run(self, end_of_session: CancellationToken) -> anyhow::Result<()> {
+        let queue = self.subscription.queue.as_str();
+        // Set before consuming: the client buffers without bound.
+        within(
+            BROKER_DEADLINE,
+            "setting the prefetch",
+            self.channel.basic_qos(PREFETCH, BasicQosOptions::default()),
+        )
+        .await?;
+        let consuming = self.channel.basic_consume(
+            queue.into(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        );
+        let mut deliveries = within(BROKER_DEADLINE, "consuming", consuming).await?;
+        loop {
+            let batch = tokio::select! {
+                batch = next_batch(&mut deliveries) => batch.with_context(|| format!("queue {queue}"))?,
+                () = end_of_session.cancelled() => return Ok(()),
+            };
+            let Some(last_tag) = batch.last().map(|delivery| delivery.delivery_tag) else {
+                continue;
+            };
+            self.settle(batch.into_iter().map(Message::from).collect()).await;
+            let multiple = BasicAckOptions { multiple: true };
+            within(
+                BROKER_DEADLINE,
+                "acknowledging",
+                self.channel.basic_ack(last_tag, multiple),
+            )
+            .await?;
+        }
+    }
+
+    /// Applies or parks every message; comes back only when the database has committed that.
+    async fn settle(&self, batch: Vec<Message>) {
+        let refused = match retry(Duration::MAX, || (self.subscription.handler)(batch.clone())).await {
+            Ok(refused) => refused,
+            Err(problem) if batch.len() == 1 => {
+                error!(%problem, "the database refused an event");
+                let reason = format!("the database refused it: {problem}");
+                batch
+                    .into_iter()
+                    .map(|message| Refused {
+                        message,
+                        reason: reason.clone(),
+                    })
+                    .collect()
+            }
+            Err(problem) => {
+                warn!(%problem, "the database refused a batch of events; applying them one by one");
+                for message in batch {
+                    Box::pin(self.settle(vec![message])).await;
+                }
+                return;
+            }
+        };
+        for Refused { message, reason } in refused {
+            self.park(message, reason).await;
+        }
+    }
+
+    async fn park(&self, message: Message, reason: String) {
+        let Message { message_id, body } = message;
+        error!(
+            queue = self.subscription.queue,
+            message_id, reason, "a message is parked"
+        );
+        let parked = Parked {
+            queue: self.subscription.queue.clone(),
+            message_id,
+            body,
+            reason,
+        };
+        let kept = retry(Duration::MAX, || parked::insert(&self.database, self.schema, &parked)).await;
+        if let Err(problem) = kept {
+            error!(%problem, "a message could not be parked and is lost");
+        }
+    }
+}
+
+impl From<Delivery> for Message {
+    fn from(delivery: Delivery) -> Self {
+        let message_id = delivery.properties.message_id().as_ref().map(ToString::to_string);
+        Self {
+            message_id,
+            body: delivery.data,
+        }
+    }
+}
+
+/// Waits for one message and takes along what has already arrived behind it.
+async fn next_batch(deliveries: &mut Consumer) -> anyhow::Result<Vec<Delivery>> {
+    let Some(first) = deliveries.next().await else {
+        bail!("the broker ended the subscription")
+    };
+    let mut batch = vec![first?];
+    while batch.len() < BATCH
+        && let Some(Some(Ok(delivery))) = deliveries.next().now_or_never()
+    {
+        batch.push(delivery);
+    }
+    Ok(batch)
+}

@@ -1,0 +1,165 @@
+//! PostgreSQL: connecting, refusing an unsafe server, migrating, and telling passing trouble from lasting.
+//!
+//! Two rules keep acknowledged writes from being lost or half-done. Every write is one statement, and so its own
+//! transaction: no `begin` is ever sent (a dropped one poisons the pool in sqlx 0.9,
+//! <https://github.com/transact-rs/sqlx/issues/4385>). And every call runs in a task that nothing cancels: requests
+//! in [`crate::http`], background work in tasks that look at their stop token only between calls.
+
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::settings::{DurabilityCheck, Settings};
+
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A pool that connects when it is first used, so that a service can start before its database.
+pub fn pool(url: &str, max_connections: u32) -> anyhow::Result<PgPool> {
+    let options = PgConnectOptions::from_str(url)
+        .context("the database URL cannot be read")?
+        .options([("statement_timeout", "10s"), ("lock_timeout", "5s")]);
+    Ok(PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_lazy_with(options))
+}
+
+/// Waits for the database as long as it takes, checks that it keeps what it acknowledges, and brings `schema` up to
+/// date. Safe with several replicas: they queue for a lock. `Ok(false)` when told to stop first.
+pub async fn prepare(
+    url: &str,
+    schema: &'static str,
+    migrator: &Migrator,
+    settings: &Settings,
+    stop: &CancellationToken,
+) -> anyhow::Result<bool> {
+    let options = PgConnectOptions::from_str(url).context("the database URL cannot be read")?;
+    for pause in backoff() {
+        match try_prepare(&options, schema, migrator, settings.database_durability).await {
+            Ok(()) => {
+                info!(schema, "the database is ready");
+                return Ok(true);
+            }
+            Err(problem) if is_worth_waiting(&problem) => warn!("waiting for the database: {problem:#}"),
+            Err(problem) => return Err(problem),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => break,
+        }
+    }
+    Ok(false)
+}
+
+async fn try_prepare(
+    options: &PgConnectOptions,
+    schema: &'static str,
+    migrator: &Migrator,
+    durability: DurabilityCheck,
+) -> anyhow::Result<()> {
+    let mut connection = options.connect().await.context("cannot connect")?;
+    check_durability(&mut connection, durability).await?;
+    migrate(&mut connection, schema, migrator).await?;
+    connection.close().await.context("cannot close the connection")?;
+    Ok(())
+}
+
+/// Brings `schema` up to date; its bookkeeping lives in `<schema>._sqlx_migrations`.
+pub async fn migrate(
+    connection: &mut PgConnection,
+    schema: &'static str,
+    migrator: &Migrator,
+) -> Result<(), sqlx::migrate::MigrateError> {
+    let mut migrator = Migrator {
+        migrations: migrator.migrations.clone(),
+        ..Migrator::DEFAULT
+    };
+    migrator.dangerous_set_table_name(format!("{schema}._sqlx_migrations"));
+    migrator.run(connection).await
+}
+
+/// A server without these may lose what it acknowledged when it crashes, and then every promise here is void.
+async fn check_durability(connection: &mut PgConnection, durability: DurabilityCheck) -> anyhow::Result<()> {
+    for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
+        let value: String = sqlx::query_scalar("select current_setting($1)")
+            .bind(setting)
+            .fetch_one(&mut *connection)
+            .await?;
+        if value != "off" {
+            continue;
+        }
+        match durability {
+            DurabilityCheck::Required => anyhow::bail!(
+                "PostgreSQL runs with {setting} = off and can lose acknowledged writes; \
+                 switch it on, or set DATABASE_DURABILITY=ignored for throw-away data"
+            ),
+            DurabilityCheck::Ignored => warn!(setting, "PostgreSQL can lose acknowledged writes"),
+        }
+    }
+    Ok(())
+}
+
+fn is_worth_waiting(problem: &anyhow::Error) -> bool {
+    problem
+        .chain()
+        .any(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
+            (Some(cause), _) => is_transient(cause),
+            (_, Some(sqlx::migrate::MigrateError::Execute(cause))) => is_transient(cause),
+            _ => false,
+        })
+}
+
+/// Whether the same statement may succeed later: the server is away, starting, stopping, full or in a conflict.
+pub fn is_transient(error: &sqlx::Error) -> bool {
+    match error {
+        // The last is a connection that breaks in the middle of an answer.
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| {
+            // https://www.postgresql.org/docs/current/errcodes-appendix.html
+            let class_may_pass = ["08", "40", "53", "55", "57", "58"].contains(&code.get(..2).unwrap_or_default());
+            // The bootstrap has not made the database (3D000), the role (28000, 28P01) or the schema yet (3F000).
+            class_may_pass || ["3D000", "28000", "28P01", "3F000"].contains(&code.as_ref())
+        }),
+        _ => false,
+    }
+}
+
+/// Pauses between attempts, without end: from 100 ms doubling to 1 s, with jitter so that replicas spread.
+pub fn backoff() -> impl Iterator<Item = Duration> + Send {
+    use backon::BackoffBuilder;
+    backon::ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(1))
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+/// Repeats a unit of work while the database is in passing trouble, for as long as the caller has `patience`. The work
+/// must be harmless to repeat, since an attempt whose answer was lost may have been committed.
+pub async fn retry<T, Work>(patience: Duration, mut work: impl FnMut() -> Work) -> Result<T, sqlx::Error>
+where
+    Work: Future<Output = Result<T, sqlx::Error>>,
+{
+    let started = Instant::now();
+    let mut pauses = backoff();
+    loop {
+        match work().await {
+            Err(trouble) if is_transient(&trouble) && started.elapsed() < patience => {
+                warn!(%trouble, "the database did not answer; trying again");
+            }
+            answered => return answered,
+        }
+        tokio::time::sleep(pauses.next().unwrap_or_default()).await;
+    }
+}

@@ -1,0 +1,169 @@
+//! The HTTP server: what happens to every request before and after its handler.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
+use tower_http::trace::TraceLayer;
+use tracing::{Instrument, Span, error, info_span, warn};
+use uuid::Uuid;
+
+use crate::problem::{self, Problem};
+use crate::trace_context;
+
+const MAX_BODY_BYTES: usize = 64 * 1024;
+/// How long open connections may go on after the stop; half-sent requests would hold it for ever.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Serves `routes` until `stop`, then finishes what was accepted.
+pub async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    request_timeout: Duration,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let running = Running {
+        requests: TaskTracker::new(),
+        request_timeout,
+    };
+    let app = with_conventions(routes, running.clone());
+    serve_plainly(listener, app, stop).await?;
+    running.requests.close();
+    if tokio::time::timeout(DRAIN_DEADLINE, running.requests.wait())
+        .await
+        .is_err()
+    {
+        warn!(
+            requests = running.requests.len(),
+            "requests were still running at the stop"
+        );
+    }
+    Ok(())
+}
+
+/// Serves `/health/live` and `/health/ready` until `stop`. Ready means that the database answers; the broker may be
+/// away, since orders are accepted without it.
+pub async fn serve_health(listener: TcpListener, database: PgPool, stop: CancellationToken) -> anyhow::Result<()> {
+    let routes = Router::new()
+        .route("/health/live", get(async || "live"))
+        .route("/health/ready", get(readiness).with_state(database));
+    serve_plainly(listener, routes, stop).await
+}
+
+async fn readiness(State(database): State<PgPool>) -> (StatusCode, &'static str) {
+    // In a task of its own, so that a client which hangs up does not drop the query half-way.
+    let ping = tokio::spawn(async move { sqlx::query("select 1").execute(&database).await.is_ok() });
+    match tokio::time::timeout(Duration::from_secs(1), ping).await {
+        Ok(Ok(true)) => (StatusCode::OK, "ready"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+    }
+}
+
+async fn serve_plainly(listener: TcpListener, app: Router, stop: CancellationToken) -> anyhow::Result<()> {
+    let listener = listener.tap_io(|connection| {
+        // Nagle's algorithm would hold small answers back; axum leaves it on.
+        if let Err(problem) = connection.set_nodelay(true) {
+            warn!(%problem, "TCP_NODELAY cannot be set");
+        }
+    });
+    let server = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let deadline = async {
+        stop.cancelled().await;
+        tokio::time::sleep(DRAIN_DEADLINE).await;
+    };
+    tokio::select! {
+        ended = server => ended?,
+        () = deadline => warn!("connections were still open at the stop"),
+    }
+    Ok(())
+}
+
+/// What is shared by all requests of one server.
+#[derive(Clone)]
+struct Running {
+    requests: TaskTracker,
+    request_timeout: Duration,
+}
+
+fn with_conventions(routes: Router, running: Running) -> Router {
+    // Layers run from the last to the first.
+    routes
+        .fallback(route_not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(running, finish_whatever_the_client_does))
+        .layer(middleware::from_fn(problem::render))
+        .layer(TraceLayer::new_for_http().make_span_with(request_span))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+}
+
+/// Middleware: runs the handler in a task of its own.
+///
+/// A client that hangs up, or the time-out, then drops only the waiting: a handler is never cut off in the middle of
+/// a database call, which sqlx 0.9 can turn into lost writes (<https://github.com/transact-rs/sqlx/issues/4385>).
+async fn finish_whatever_the_client_does(State(running): State<Running>, request: Request, next: Next) -> Response {
+    let traceparent = trace_context::of_request(request.headers());
+    let handler = trace_context::scope(Some(traceparent), next.run(request)).instrument(Span::current());
+    match tokio::time::timeout(running.request_timeout, running.requests.spawn(handler)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => {
+            error!(%panic, "a handler panicked");
+            Problem::internal().into_response()
+        }
+        Err(_) => {
+            warn!("a request took too long");
+            Problem::unavailable().into_response()
+        }
+    }
+}
+
+fn request_span(request: &Request) -> Span {
+    let request_id = request
+        .extensions()
+        .get::<RequestId>()
+        .and_then(|id| id.header_value().to_str().ok());
+    info_span!("request", method = %request.method(), path = request.uri().path(), request.id = request_id)
+}
+
+async fn route_not_found() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "route_not_found",
+        "There is nothing here",
+        "Check the path.",
+    )
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "This method is not allowed here",
+        "Use one of the methods that the header Allow lists.",
+    )
+}
+
+/// The `{id}` of a route; `None` when it is no UUID, and so names nothing.
+pub struct PathId(pub Option<Uuid>);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let id = Path::<String>::from_request_parts(parts, state).await.ok();
+        Ok(Self(id.and_then(|Path(id)| Uuid::parse_str(&id).ok())))
+    }
+}

@@ -1,0 +1,102 @@
+//! The settings that both services share. Every one is an environment variable; `--help` lists them.
+
+#![expect(
+    clippy::doc_markdown,
+    reason = "the descriptions are shown by --help, where backticks would be noise"
+)]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use shared_events::ids::UserId;
+
+use crate::auth::DemoToken;
+
+/// What every service needs to know of its surroundings.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// Where PostgreSQL is and as whom to log in, for example <postgres://user:password@host:5432/database>.
+    #[arg(long, env, hide_env_values = true, value_name = "URL")]
+    pub database_url: String,
+
+    /// The most connections to keep open to PostgreSQL.
+    #[arg(long, env, default_value_t = 16, value_name = "COUNT")]
+    pub database_max_connections: u32,
+
+    /// Start although PostgreSQL may lose acknowledged writes in a crash (fsync, synchronous_commit or
+    /// full_page_writes is off). For throw-away data only.
+    #[arg(long, env, default_value_t = DurabilityCheck::Required, value_enum)]
+    pub database_durability: DurabilityCheck,
+
+    /// Where RabbitMQ is and as whom to log in, for example <amqp://user:password@host:5672/%2f>.
+    #[arg(long, env, hide_env_values = true, value_name = "URL")]
+    pub amqp_url: String,
+
+    /// A prefix for the names of all exchanges and queues, so that several installations can share one broker.
+    #[arg(long, env, default_value = "", value_name = "TEXT")]
+    pub amqp_prefix: String,
+
+    /// Where the API listens.
+    #[arg(long, env, default_value = "127.0.0.1:3000", value_name = "ADDRESS:PORT")]
+    pub listen_addr: SocketAddr,
+
+    /// Where /health/live and /health/ready listen; not for the public.
+    #[arg(long, env, default_value = "127.0.0.1:3100", value_name = "ADDRESS:PORT")]
+    pub admin_addr: SocketAddr,
+
+    /// The longest that a request may take before it is answered 503. Its work is finished all the same.
+    #[arg(long, env, default_value = "10s", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    pub request_timeout: Duration,
+
+    /// Access tokens of demo users. Not a secret to rely on: for trying the system out.
+    #[arg(
+        long,
+        env,
+        default_value = "thisisajwttoken=somerandomuserid",
+        value_delimiter = ',',
+        hide_env_values = true,
+        value_name = "TOKEN=USER,..."
+    )]
+    pub auth_demo_tokens: Vec<DemoToken>,
+
+    /// How log lines are written.
+    #[arg(long, env, default_value_t = LogFormat::Pretty, value_enum)]
+    pub log_format: LogFormat,
+
+    /// What is logged, as tracing's filter directives.
+    #[arg(long, env, default_value = "info", value_name = "FILTER")]
+    pub rust_log: String,
+}
+
+/// Whether the durability settings of PostgreSQL are insisted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DurabilityCheck {
+    /// Refuse to start on a database that can lose acknowledged writes.
+    Required,
+    /// Start anyway and say so in the log.
+    Ignored,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object on each line, for machines.
+    Json,
+}
+
+impl std::str::FromStr for DemoToken {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((token, user)) if !token.is_empty() && !user.is_empty() => Ok(Self {
+                token: token.to_owned(),
+                user: UserId(user.to_owned()),
+            }),
+            _ => Err("must be TOKEN=USER, with neither empty"),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The names of exchanges and queues at the broker.
+//!
+//! One durable topic exchange; the routing key is the event's name; one queue for each consumed event, named after it.
+//! What a queue gives up on goes through the dead-letter exchange to `<queue>.dead`.
+
+/// How often the broker hands out one message before it gives up and dead-letters it.
+///
+/// Wide, because a consumer that dies returns all it had prefetched and so burns the count of innocent messages
+/// (<https://github.com/rabbitmq/rabbitmq-server/discussions/11937>).
+pub const DELIVERY_LIMIT: i32 = 1000;
+
+/// The names, under an optional prefix that lets several installations share one broker.
+#[derive(Clone, Debug, Default)]
+pub struct Topology {
+    prefix: String,
+}
+
+impl Topology {
+    /// Names that all begin with `prefix`; the empty prefix gives the plain ones.
+    pub fn with_prefix(prefix: impl Into<String>) -> Self {
+        Self { prefix: prefix.into() }
+    }
+
+    /// The topic exchange that every event is published to.
+    pub fn exchange(&self) -> String {
+        format!("{}order-processing", self.prefix)
+    }
+
+    /// The direct exchange for messages that a queue gave up on.
+    pub fn dead_letter_exchange(&self) -> String {
+        format!("{}order-processing.dead", self.prefix)
+    }
+
+    /// The queue that carries `event`.
+    pub fn queue(&self, event: &str) -> String {
+        format!("{}{event}", self.prefix)
+    }
+
+    /// Where messages of `event` end that its queue gave up on.
+    pub fn dead_queue(&self, event: &str) -> String {
+        format!("{}{event}.dead", self.prefix)
+    }
+}
