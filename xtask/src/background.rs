@@ -13,6 +13,7 @@ use nix::unistd::{Pid, setsid};
 
 use crate::leftovers;
 use crate::paths::StackDir;
+use crate::print;
 use crate::stack::{self, Data, Plan};
 use crate::state;
 use crate::supervisor::{Event, Supervisor};
@@ -107,7 +108,7 @@ pub(crate) fn supervise(dir: &Path, ready: mpsc::Sender<Event>, events: mpsc::Re
     let plan = Plan::load(dir)?;
     let ended = end_leftovers(dir);
     if ended > 0 {
-        println!("ended {ended} processes of an earlier run");
+        print::out(format_args!("ended {ended} processes of an earlier run"));
     }
     if plan.data == Data::Wiped {
         stack::wipe(dir)?;

@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode};
 use anyhow::Result;
 
 use crate::paths;
+use crate::print;
 
 /// How one step has ended.
 enum Outcome {
@@ -40,7 +41,7 @@ pub(crate) fn run_all() -> Result<ExitCode> {
     let mut summary = Vec::new();
     let mut failed = false;
     for (name, step) in STEPS {
-        println!("== {name}");
+        print::out(format_args!("== {name}"));
         let outcome = step()?;
         failed |= matches!(outcome, Outcome::Failed);
         summary.push(match outcome {
@@ -49,7 +50,7 @@ pub(crate) fn run_all() -> Result<ExitCode> {
             Outcome::Skipped(why) => format!("skipped  {name}: {why}"),
         });
     }
-    println!("\n{}", summary.join("\n"));
+    print::out(format_args!("\n{}", summary.join("\n")));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 
 use crate::background;
 use crate::paths::StackDir;
+use crate::print;
 use crate::state;
 
 /// Longer than all parts together are given to stop.
@@ -20,14 +21,16 @@ pub(crate) fn run(options: &StackDir) -> Result<ExitCode> {
     let dir = options.open()?;
     match state::running(&dir)?.and_then(|state| state.supervisor) {
         Some(supervisor) => {
-            println!("stopping the stack in {}", dir.display());
+            print::out(format_args!("stopping the stack in {}", dir.display()));
             stop(&dir, Pid::from_raw(supervisor))?;
             background::end_leftovers(&dir);
-            println!("stopped; its data is kept");
+            print::out("stopped; its data is kept");
         }
         None => match background::end_leftovers(&dir) {
-            0 => println!("nothing runs in {}", dir.display()),
-            ended => println!("the stack had lost its supervisor; ended {ended} processes"),
+            0 => print::out(format_args!("nothing runs in {}", dir.display())),
+            ended => print::out(format_args!(
+                "the stack had lost its supervisor; ended {ended} processes"
+            )),
         },
     }
     Ok(ExitCode::SUCCESS)

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Result, bail, ensure};
 use nix::unistd::Uid;
 
+use crate::print;
 use crate::{paths, postgres, rabbitmq};
 
 /// Installs without starting anything: neither the daemons of these packages nor a default cluster, now or at the next
@@ -44,7 +45,7 @@ pub(crate) fn ensure_installed() -> Result<()> {
     let Some(mut shell) = privileged_shell() else {
         bail!("missing here: {list}. This installs it:\n  {by_hand}");
     };
-    println!("installing {list} with apt");
+    print::out(format_args!("installing {list} with apt"));
     shell.args(["-c", SCRIPT, "sh"]).args(&missing).stdin(Stdio::null());
     ensure!(
         shell.status()?.success(),

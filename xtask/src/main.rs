@@ -30,6 +30,7 @@ mod install;
 mod leftovers;
 mod paths;
 mod ports;
+mod print;
 mod probe;
 mod process;
 mod signals;
@@ -70,7 +71,7 @@ fn main() -> ExitCode {
         Task::Supervise(options) => background::serve(&options),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        print::err(format_args!("error: {error:#}"));
         ExitCode::FAILURE
     })
 }

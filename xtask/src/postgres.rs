@@ -117,11 +117,6 @@ fn folder(layout: &Layout, user: Option<&str>) -> Result<PathBuf> {
     }
     let unique = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
     let path = paths::open_dir(Path::new(&format!("/var/tmp/order-processing-postgres-{unique}")))?;
-    println!(
-        "user {user} cannot enter {}: the data of PostgreSQL lives in {}",
-        here.display(),
-        path.display()
-    );
     fs::write(elsewhere, text(&path)?)?;
     Ok(path)
 }
@@ -158,7 +153,6 @@ fn as_user(user: Option<&str>, program: &Path) -> Command {
 
 /// Made beside its place and moved there, so that an interrupted start leaves nothing half-made.
 fn create(programs: &Path, data: &Path, user: Option<&str>) -> Result<()> {
-    println!("creating the database");
     let unfinished = data.with_extension("unfinished");
     if unfinished.is_dir() {
         fs::remove_dir_all(&unfinished)?;

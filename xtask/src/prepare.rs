@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::background::{self, Life};
+use crate::print;
 use crate::stack::{Extent, Plan};
 use crate::{install, paths, postgres, probe, progress, services, signals, up};
 
@@ -148,7 +149,7 @@ fn compare(committed: &Queries, generated: &Queries) -> Result<ExitCode> {
     differing.sort();
     differing.dedup();
     if differing.is_empty() {
-        println!(".sqlx is up to date ({} statements)", generated.len());
+        print::out(format_args!(".sqlx is up to date ({} statements)", generated.len()));
         return Ok(ExitCode::SUCCESS);
     }
     for name in &differing {
@@ -157,7 +158,7 @@ fn compare(committed: &Queries, generated: &Queries) -> Result<ExitCode> {
             (_, None) => "no longer used",
             _ => "out of date",
         };
-        println!("  {name}: {what}");
+        print::out(format_args!("  {name}: {what}"));
     }
     bail!(".sqlx is not up to date: `cargo xtask prepare` renews it")
 }
@@ -176,6 +177,10 @@ fn replace(committed: &Path, generated: &Path) -> Result<ExitCode> {
     for (name, _) in &changed {
         fs::copy(generated.join(name), committed.join(name))?;
     }
-    println!(".sqlx holds {} statements; {} changed", after.len(), changed.len());
+    print::out(format_args!(
+        ".sqlx holds {} statements; {} changed",
+        after.len(),
+        changed.len()
+    ));
     Ok(ExitCode::SUCCESS)
 }

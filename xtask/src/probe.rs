@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::print;
+
 const TRY_AGAIN: Duration = Duration::from_millis(50);
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -83,7 +85,7 @@ impl Probe {
     fn report(&self, error: &anyhow::Error, reported: &mut String) {
         let error = error.to_string();
         if matches!(self, Self::Bootstrapped { .. }) && error.contains("ERROR") && *reported != error {
-            eprintln!("the database cannot be set up: {error}");
+            print::err(format_args!("the database cannot be set up: {error}"));
             *reported = error;
         }
     }

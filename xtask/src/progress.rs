@@ -8,6 +8,7 @@ use std::{env, thread};
 
 use anyhow::{Result, bail};
 
+use crate::print;
 use crate::probe;
 use crate::state::{self, Phase, State};
 
@@ -64,7 +65,7 @@ fn tell(state: &State, told: &mut BTreeSet<String>) {
     for process in &state.processes {
         if process.state == Phase::Running && told.insert(process.name.clone()) {
             let ports = process.ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
-            println!("  {} runs (port {ports})", process.name);
+            print::out(format_args!("  {} runs (port {ports})", process.name));
         }
     }
 }

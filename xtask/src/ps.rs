@@ -1,11 +1,11 @@
 //! `cargo xtask ps`: the processes of a running stack, for people and for programs.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
 
 use crate::paths::StackDir;
+use crate::print;
 use crate::state::{self, State};
 
 /// Exits with 1 when nothing runs.
@@ -21,7 +21,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let dir = options.dir.open()?;
     let Some(state) = state::running(&dir)? else {
-        eprintln!("nothing runs in {}", dir.display());
+        print::err(format_args!("nothing runs in {}", dir.display()));
         return Ok(ExitCode::FAILURE);
     };
     let state = State {
@@ -33,8 +33,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     } else {
         table(&state)
     };
-    // A reader such as `head` may close the pipe early.
-    let _ = writeln!(io::stdout(), "{text}");
+    print::out(text);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -115,9 +115,10 @@ fn variables(folder: &Path, amqp: u16, distribution: u16, names: u16) -> Result<
         // No busy waiting: the processors are shared with everything else here.
         (
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
-            "+sbwt none +sbwtdcpu none +sbwtdio none -start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"
-                .to_owned(),
+            "+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}".to_owned(),
         ),
+        // An epmd that the broker starts by itself would be a daemon, out of our sight.
+        ("ERL_AFLAGS", "-start_epmd false".to_owned()),
         // Makes the script become the server instead of waiting for it, so that the pid we know is the server's.
         ("RUNNING_UNDER_SYSTEMD", "true".to_owned()),
     ];

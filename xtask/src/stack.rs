@@ -83,7 +83,12 @@ impl Plan {
 /// Makes folders, data and configuration ready and says what to run.
 pub(crate) fn prepare(dir: &Path, plan: &Plan) -> Result<Stack> {
     let mut free = Ports::load(dir);
-    let logs = paths::open_dir(&dir.join("log"))?;
+    // Each run has its own logs; restarts within it go on in the same file.
+    let logs = dir.join("log");
+    if logs.is_dir() {
+        fs::remove_dir_all(&logs)?;
+    }
+    fs::create_dir(&logs)?;
     let layout = Layout { dir, logs: &logs };
 
     let database = postgres::prepare(&layout, &mut free, plan.durability)?;
@@ -117,10 +122,6 @@ pub(crate) fn prepare(dir: &Path, plan: &Plan) -> Result<Stack> {
         parts.push(front);
     }
     free.save()?;
-    for part in &parts {
-        // Each run has its own logs; restarts within it are in the same file.
-        fs::write(&part.log, "")?;
-    }
     Ok(Stack {
         gateway,
         postgres,

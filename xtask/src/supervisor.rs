@@ -15,6 +15,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, getpgid, getpgrp};
 
 use crate::leftovers;
+use crate::print;
 use crate::process::{Part, Stage};
 use crate::stack::Stack;
 use crate::state::{self, Phase, Process, State};
@@ -170,7 +171,10 @@ impl<'a> Supervisor<'a> {
         for supervised in &mut self.parts {
             let Some(child) = &mut supervised.child else { continue };
             if let Ok(Some(status)) = child.try_wait() {
-                eprintln!("{} ended ({status}) and will be started again", supervised.part.name);
+                print::err(format_args!(
+                    "{} ended ({status}) and will be started again",
+                    supervised.part.name
+                ));
                 supervised.bury();
                 changed = true;
             }
@@ -247,7 +251,7 @@ impl<'a> Supervisor<'a> {
         let listed = self.parts.iter().filter(|supervised| supervised.part.listed);
         self.state.processes = listed.map(Supervised::describe).collect();
         if let Err(error) = state::write(self.dir, &self.state) {
-            eprintln!("cannot write the state of the stack: {error:#}");
+            print::err(format_args!("cannot write the state of the stack: {error:#}"));
         }
     }
 }
@@ -273,7 +277,7 @@ impl Supervised {
         self.alive.store(false, Ordering::Relaxed);
         self.phase = Phase::Stopping;
         if self.is_alive() {
-            eprintln!("stopping {}", self.part.name);
+            print::err(format_args!("stopping {}", self.part.name));
             self.send(self.part.stop);
             // A frozen process would not notice.
             self.send(Signal::SIGCONT);

@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 
 use crate::background::{self, Background, Life};
 use crate::paths;
+use crate::print;
 use crate::stack::{Durability, Extent, Plan};
 use crate::state::State;
 use crate::up::{self, Profile};
@@ -51,11 +52,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     };
     let outcome = run.everything();
     if let Err(error) = outcome {
-        eprintln!("error: {error:#}");
+        print::err(format_args!("error: {error:#}"));
         run.sound = false;
     }
     let Totals { passed, failed } = run.totals;
-    println!("{passed} passed, {failed} failed");
+    print::out(format_args!("{passed} passed, {failed} failed"));
     Ok(if run.sound && failed == 0 && passed > 0 {
         ExitCode::SUCCESS
     } else {
@@ -134,7 +135,7 @@ impl Run<'_> {
             bail!("another `cargo xtask test` is running in {}", dir.display());
         }
         plan.save(&dir)?;
-        println!("starting {name}");
+        print::out(format_args!("starting {name}"));
         let mut stack = background::start(&dir, Life::Ours, variables)?;
         let outcome = self
             .wait_until_ready(&mut stack, &dir)
@@ -239,7 +240,7 @@ fn read_totals(child: &mut Child) -> JoinHandle<Totals> {
             .map_while(Result::ok)
         {
             let line = String::from_utf8_lossy(&line);
-            println!("{line}");
+            print::out(format_args!("{line}"));
             totals.add(&line);
         }
         totals

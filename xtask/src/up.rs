@@ -14,9 +14,10 @@ use nix::unistd::Pid;
 
 use crate::background::{self, Life};
 use crate::paths::{self, StackDir};
+use crate::print;
 use crate::stack::{Data, Durability, Extent, Plan};
 use crate::supervisor::Event;
-use crate::{install, ports, progress, services, signals, state};
+use crate::{install, ports, postgres, progress, services, signals, state};
 
 /// `DELIVERY_DELAY=2s cargo xtask up`: the settings of the services pass through.
 #[derive(clap::Args)]
@@ -98,7 +99,7 @@ pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
         Profile::Debug => (&[], "debug"),
         Profile::Release => (&["--release"], "release"),
     };
-    println!("building the services ({folder})");
+    print::out(format_args!("building the services ({folder})"));
     let mut cargo = paths::cargo();
     cargo
         .args(["build", "--package", services::ORDERS, "--package", services::PAYMENTS])
@@ -111,7 +112,7 @@ fn run_here(dir: &Path) -> Result<ExitCode> {
     let (sender, events) = mpsc::channel();
     signals::forward(sender.clone(), Event::Signal)?;
     state::remove(dir);
-    println!("starting in {}", dir.display());
+    print::out(format_args!("starting in {}", dir.display()));
     let failed = Arc::new(OnceLock::new());
     let reader = thread::spawn({
         let (dir, failed) = (dir.to_owned(), Arc::clone(&failed));
@@ -123,14 +124,14 @@ fn run_here(dir: &Path) -> Result<ExitCode> {
     if failed.get().is_some() {
         return Ok(ExitCode::FAILURE);
     }
-    println!(
+    print::out(format_args!(
         "{}",
         if was_announced {
             "stopped; the data is kept"
         } else {
             "stopped before it was ready"
         }
-    );
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -138,9 +139,9 @@ fn run_here(dir: &Path) -> Result<ExitCode> {
 fn announce(dir: &Path, failed: &OnceLock<()>) {
     let began = Instant::now();
     match progress::until_ready(dir, Pid::this().as_raw(), || None) {
-        Ok(state) => welcome(&state.gateway, began, "Ctrl-C stops it."),
+        Ok(state) => welcome(dir, &state.gateway, began, "Ctrl-C stops it."),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            print::err(format_args!("error: {error:#}"));
             let _ = failed.set(());
             // Cannot fail: it is our own process.
             let _ = kill(Pid::this(), Signal::SIGTERM);
@@ -151,7 +152,7 @@ fn announce(dir: &Path, failed: &OnceLock<()>) {
 fn run_detached(dir: &Path) -> Result<ExitCode> {
     let (sender, signals) = mpsc::channel();
     signals::forward(sender, |signal| signal)?;
-    println!("starting in {}", dir.display());
+    print::out(format_args!("starting in {}", dir.display()));
     let began = Instant::now();
     let mut stack = background::start(dir, Life::Own, &[])?;
     let pid = stack.pid();
@@ -165,7 +166,7 @@ fn run_detached(dir: &Path) -> Result<ExitCode> {
         interruption(&signals)
     });
     match ready {
-        Ok(state) => welcome(&state.gateway, began, "`cargo xtask down` stops it."),
+        Ok(state) => welcome(dir, &state.gateway, began, "`cargo xtask down` stops it."),
         Err(error) => {
             stack.stop()?;
             return Err(error);
@@ -182,12 +183,20 @@ pub(crate) fn interruption(signals: &Receiver<Signal>) -> Option<String> {
         .map(|signal| format!("stopped by {signal}"))
 }
 
-fn welcome(gateway: &str, began: Instant, how_to_stop: &str) {
-    println!(
+fn welcome(dir: &Path, gateway: &str, began: Instant, how_to_stop: &str) {
+    if let Some(elsewhere) = postgres::elsewhere(dir) {
+        print::out(format_args!(
+            "  the data of PostgreSQL is in {}: its user cannot enter {}",
+            elsewhere.display(),
+            dir.display()
+        ));
+    }
+
+    print::out(format_args!(
         "\nReady after {:.1} s: {gateway}/api\n\nPlace a first order:\n  \
          curl -i {gateway}/api/orders -H 'Authorization: {}' -H 'Content-Type: application/json' -d '{{\"bill\": 62243}}'\n\n\
          {how_to_stop} `cargo xtask ps` lists the processes, `cargo xtask logs orders-service` prints a log.",
         began.elapsed().as_secs_f32(),
         progress::token(),
-    );
+    ));
 }
