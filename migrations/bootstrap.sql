@@ -14,7 +14,12 @@ begin
         ) as t (role_name, demo_password)
     loop
         if not exists (select from pg_roles where rolname = service.role_name) then
-            execute format('create role %I login password %L', service.role_name, service.demo_password);
+            begin
+                execute format('create role %I login password %L', service.role_name, service.demo_password);
+            exception
+                -- Somebody else who sets up another database of the same server was quicker.
+                when duplicate_object or unique_violation then null;
+            end;
         end if;
     end loop;
 end

@@ -36,11 +36,7 @@ async fn create_order(
     Body(body): Body<CreateOrder>,
 ) -> Result<Response, Problem> {
     let new = NewOrder::new(user, body).map_err(|errors| Problem::validation_failed(&errors))?;
-    let order = app
-        .placing
-        .submit(new)
-        .await
-        .unwrap_or_else(|| Err(Problem::unavailable()))?;
+    let order = app.placing.submit(new).await.unwrap_or_else(|| Err(Problem::unavailable()))?;
     info!(order.id = %order.id, "an order was placed");
     let headers = [(LOCATION, format!("/api/orders/{}", order.id)), (ETAG, etag(&order))];
     Ok((StatusCode::CREATED, headers, Json(json!({"data": order}))).into_response())
@@ -101,10 +97,7 @@ fn etag(order: &Order) -> String {
 
 /// Whether If-None-Match (RFC 9110, 13.1.2) names this version.
 fn names(headers: &HeaderMap, etag: &str) -> bool {
-    let given = headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let given = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     given
         .flat_map(|value| value.split(','))
         .map(str::trim)

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use axum::extract::FromRef;
 use service_kit::auth::Authenticator;
-use service_kit::batcher::Batcher;
+use service_kit::batcher::{Batcher, Workers};
 use service_kit::broker::Broker;
 use service_kit::consumer::{self, Subscription};
 use service_kit::outbox::{self, Outbox};
@@ -53,6 +53,16 @@ pub struct App {
     authenticator: Authenticator,
 }
 
+impl App {
+    /// The workings of a service, and the workers that place its orders: they end when the last copy is dropped.
+    pub fn new(database: PgPool, outbox: Outbox, config: &Config) -> (Self, Workers) {
+        let (placing, workers) = orders::start_placing(database.clone(), outbox.clone(), config.unpaid_expiry);
+        let authenticator = Authenticator::new(config.settings.auth_demo_tokens.clone());
+        let app = Self { database, outbox, delivery_delay: config.delivery_delay, placing, authenticator };
+        (app, workers)
+    }
+}
+
 impl FromRef<App> for Authenticator {
     fn from_ref(app: &App) -> Self {
         app.authenticator.clone()
@@ -74,48 +84,30 @@ pub async fn serve(
     admin_listener: TcpListener,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Config {
-        settings,
-        unpaid_expiry,
-        delivery_delay,
-        ..
-    } = config;
+    let Config { settings, .. } = &config;
     let database = database::pool(&settings.database_url, settings.database_max_connections)?;
     let mut parts = Parts::new(stop.clone());
-    parts.start("health", |stop| {
-        http_server::serve_health(admin_listener, database.clone(), stop)
-    });
-    if !database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, &settings, &stop).await? {
+    parts.start("health", |stop| http_server::serve_health(admin_listener, database.clone(), stop));
+    if !database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, settings, &stop).await? {
         return parts.finish().await;
     }
 
-    let broker = Broker::new(&settings, "orders-service")?;
+    let broker = Broker::new(settings, "orders-service")?;
     let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA);
-    let (placing, placing_workers) = orders::start_placing(database.clone(), outbox.clone(), unpaid_expiry);
-    let authenticator = Authenticator::new(settings.auth_demo_tokens);
-    let app = App {
-        database: database.clone(),
-        outbox,
-        delivery_delay,
-        placing,
-        authenticator,
-    };
+    let (app, placing_workers) = App::new(database.clone(), outbox, &config);
 
     parts.start("outbox relay", |stop| relay.run(stop));
     parts.start("consumer", |stop| {
         let events = app.clone();
         let subscriptions = vec![
-            Subscription::new(&broker, move |batch| {
-                payment_events::on_payment_processed(events.clone(), batch)
-            }),
+            Subscription::new(&broker, move |batch| payment_events::on_payment_processed(events.clone(), batch)),
             Subscription::dead_letters::<PaymentProcessed>(&broker),
         ];
         consumer::run(broker, database, SCHEMA, subscriptions, stop)
     });
     parts.start("timers", |stop| timers::run(app.clone(), stop));
-    parts.start("API", |stop| {
-        http_server::serve(listener, http::routes(app), settings.request_timeout, stop)
-    });
+    let request_timeout = settings.request_timeout;
+    parts.start("API", |stop| http_server::serve(listener, http::routes(app), request_timeout, stop));
     let outcome = parts.finish().await;
     placing_workers.finish().await?;
     outcome

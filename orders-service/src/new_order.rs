@@ -1,6 +1,7 @@
 //! What a client sends to place an order, and the checks that make a [`NewOrder`] of it.
 
 use serde::{Deserialize, Serialize};
+use service_kit::body::Object;
 use service_kit::outbox::Message;
 use service_kit::problem::FieldError;
 use shared_events::events::PaymentCreate;
@@ -20,7 +21,7 @@ const MAX_REFERENCE_CHARS: usize = 128;
 pub struct CreateOrder {
     pub bill: Option<i64>,
     pub currency: Option<String>,
-    pub items: Option<Vec<Item>>,
+    pub items: Option<Vec<Object<Item>>>,
     pub reference: Option<String>,
 }
 
@@ -47,7 +48,7 @@ pub struct NewOrder {
     created_by: UserId,
     bill: MinorUnits,
     currency: Currency,
-    items: Option<Vec<Item>>,
+    items: Option<Vec<Object<Item>>>,
     reference: Option<String>,
     /// The `payment-create-event` that is committed with the order.
     pub message: Message,
@@ -59,11 +60,7 @@ impl NewOrder {
         let mut errors = Vec::new();
         let items_total = body.items.as_deref().and_then(|items| check_items(items, &mut errors));
         let bill = check_bill(body.bill, body.items.is_some(), items_total, &mut errors);
-        let currency = match body
-            .currency
-            .as_deref()
-            .map_or(Ok(Currency::DEFAULT), Currency::try_from)
-        {
+        let currency = match body.currency.as_deref().map_or(Ok(Currency::DEFAULT), Currency::try_from) {
             Ok(currency) => Some(currency),
             Err(unknown) => {
                 errors.push(FieldError::new("/currency", "unknown_currency", unknown.to_string()));
@@ -77,21 +74,8 @@ impl NewOrder {
             return Err(errors);
         };
         let id = OrderId::generate();
-        let message = Message::new(&PaymentCreate {
-            order_id: id,
-            created_by: created_by.clone(),
-            bill,
-            currency,
-        });
-        Ok(Self {
-            id,
-            created_by,
-            bill,
-            currency,
-            items: body.items,
-            reference: body.reference,
-            message,
-        })
+        let message = Message::new(&PaymentCreate { order_id: id, created_by: created_by.clone(), bill, currency });
+        Ok(Self { id, created_by, bill, currency, items: body.items, reference: body.reference, message })
     }
 }
 
@@ -103,11 +87,7 @@ fn check_bill(
 ) -> Option<MinorUnits> {
     let bill = match (bill, items_total) {
         (Some(bill), Some(total)) if bill != total.0 => {
-            errors.push(FieldError::new(
-                "/bill",
-                "sum_differs",
-                format!("must be {total}, the sum of the items"),
-            ));
+            errors.push(FieldError::new("/bill", "sum_differs", format!("must be {total}, the sum of the items")));
             return None;
         }
         (Some(bill), _) => MinorUnits(bill),
@@ -115,85 +95,50 @@ fn check_bill(
         // What is wrong with the items has been said.
         (None, None) if has_items => return None,
         (None, None) => {
-            errors.push(FieldError::new(
-                "/bill",
-                "required",
-                "is required when there are no items",
-            ));
+            errors.push(FieldError::new("/bill", "required", "is required when there are no items"));
             return None;
         }
     };
     if (MinorUnits::MIN_BILL..=MinorUnits::MAX_BILL).contains(&bill) {
         return Some(bill);
     }
-    let detail = format!(
-        "must be from {} to {} minor units",
-        MinorUnits::MIN_BILL,
-        MinorUnits::MAX_BILL
-    );
+    let detail = format!("must be from {} to {} minor units", MinorUnits::MIN_BILL, MinorUnits::MAX_BILL);
     errors.push(FieldError::new("/bill", "out_of_range", detail));
     None
 }
 
 /// The sum of the items, if they are all right.
-fn check_items(items: &[Item], errors: &mut Vec<FieldError>) -> Option<MinorUnits> {
+fn check_items(items: &[Object<Item>], errors: &mut Vec<FieldError>) -> Option<MinorUnits> {
     let errors_before = errors.len();
     if items.is_empty() || items.len() > MAX_ITEMS {
-        errors.push(FieldError::new(
-            "/items",
-            "wrong_length",
-            format!("must have 1 to {MAX_ITEMS} items"),
-        ));
+        errors.push(FieldError::new("/items", "wrong_length", format!("must have 1 to {MAX_ITEMS} items")));
         return None;
     }
-    for (index, item) in items.iter().enumerate() {
+    for (index, Object(item)) in items.iter().enumerate() {
         check_text(&format!("/items/{index}/sku"), &item.sku, MAX_SKU_CHARS, errors);
         if let Some(description) = &item.description {
-            check_text(
-                &format!("/items/{index}/description"),
-                description,
-                MAX_DESCRIPTION_CHARS,
-                errors,
-            );
+            check_text(&format!("/items/{index}/description"), description, MAX_DESCRIPTION_CHARS, errors);
         }
         if !(1..=MAX_QUANTITY).contains(&item.quantity) {
             let detail = format!("must be from 1 to {MAX_QUANTITY}");
-            errors.push(FieldError::new(
-                format!("/items/{index}/quantity"),
-                "out_of_range",
-                detail,
-            ));
+            errors.push(FieldError::new(format!("/items/{index}/quantity"), "out_of_range", detail));
         }
         if !(0..=MinorUnits::MAX_BILL.0).contains(&item.unit_price) {
             let detail = format!("must be from 0 to {} minor units", MinorUnits::MAX_BILL);
-            errors.push(FieldError::new(
-                format!("/items/{index}/unitPrice"),
-                "out_of_range",
-                detail,
-            ));
+            errors.push(FieldError::new(format!("/items/{index}/unitPrice"), "out_of_range", detail));
         }
     }
     if errors.len() > errors_before {
         return None;
     }
     // 100 items of at most 10^4 x 10^12 fit into 64 bits.
-    Some(MinorUnits(
-        items.iter().map(|item| item.quantity * item.unit_price).sum(),
-    ))
+    Some(MinorUnits(items.iter().map(|Object(item)| item.quantity * item.unit_price).sum()))
 }
 
 fn check_text(pointer: &str, text: &str, max_chars: usize, errors: &mut Vec<FieldError>) {
     if text.is_empty() || text.chars().count() > max_chars {
-        errors.push(FieldError::new(
-            pointer,
-            "wrong_length",
-            format!("must have 1 to {max_chars} characters"),
-        ));
+        errors.push(FieldError::new(pointer, "wrong_length", format!("must have 1 to {max_chars} characters")));
     } else if text.chars().any(char::is_control) {
-        errors.push(FieldError::new(
-            pointer,
-            "control_character",
-            "must not contain control characters",
-        ));
+        errors.push(FieldError::new(pointer, "control_character", "must not contain control characters"));
     }
 }

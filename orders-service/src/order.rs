@@ -16,10 +16,7 @@ use crate::new_order::Item;
 /// An order as it is stored and as it is shown.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(
-    missing_docs,
-    reason = "the fields are described with the columns in migrations/orders"
-)]
+#[expect(missing_docs, reason = "the fields are described with the columns in migrations/orders")]
 pub struct Order {
     pub id: OrderId,
     pub status: OrderStatus,
@@ -110,13 +107,7 @@ pub struct NotCancellable;
 
 impl OrderStatus {
     /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Created,
-        Self::Confirmed,
-        Self::Declined,
-        Self::Cancelled,
-        Self::Delivered,
-    ];
+    pub const ALL: [Self; 5] = [Self::Created, Self::Confirmed, Self::Declined, Self::Cancelled, Self::Delivered];
 
     /// The transition table: everything that is not listed here never happens.
     pub fn may_become(self, next: Self) -> bool {
@@ -145,10 +136,7 @@ impl TryFrom<&str> for OrderStatus {
 
     fn try_from(name: &str) -> Result<Self, String> {
         let names = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|status| status.name() == name)
-            .ok_or_else(|| format!("must be one of {}", names()))
+        Self::ALL.into_iter().find(|status| status.name() == name).ok_or_else(|| format!("must be one of {}", names()))
     }
 }
 
@@ -184,10 +172,7 @@ impl Order {
     /// What the delivery timer does once `deliver_at` has passed: `None` when the order is not waiting for it.
     pub fn deliver(&self) -> Option<Change> {
         let due = self.status.may_become(OrderStatus::Delivered);
-        due.then(|| Change {
-            status: OrderStatus::Delivered,
-            ..self.change(Cause::DeliveryDue)
-        })
+        due.then(|| Change { status: OrderStatus::Delivered, ..self.change(Cause::DeliveryDue) })
     }
 
     /// What news of the payment does: `None` when it is no news. Any order of events, each any number of times, leads
@@ -209,11 +194,7 @@ impl Order {
             _ => None,
         };
         Some(Change {
-            status: if self.status.may_become(next) {
-                next
-            } else {
-                self.status
-            },
+            status: if self.status.may_become(next) { next } else { self.status },
             payment_status,
             payment_version: news.version,
             message,
@@ -236,9 +217,6 @@ impl Order {
     }
 
     fn payment_cancel(&self, reason: CancelReason) -> Message {
-        Message::new(&PaymentCancel {
-            order_id: self.id,
-            reason,
-        })
+        Message::new(&PaymentCancel { order_id: self.id, reason })
     }
 }

@@ -47,10 +47,7 @@ async fn place_batch(
     match retry(PATIENCE, || place(database, unpaid_expiry, batch)).await {
         Ok(mut placed) => {
             outbox.hand_over(batch.iter().map(|new| new.message.clone()).collect());
-            batch
-                .iter()
-                .map(|new| placed.remove(&new.id).ok_or_else(Problem::internal))
-                .collect()
+            batch.iter().map(|new| placed.remove(&new.id).ok_or_else(Problem::internal)).collect()
         }
         Err(problem) if batch.len() > 1 && !is_transient(&problem) => {
             let mut answers = Vec::with_capacity(batch.len());
@@ -98,11 +95,7 @@ pub async fn place(
     .fetch_all(database)
     .await?;
     let mut orders = by_id(placed);
-    let missing: Vec<OrderId> = new
-        .iter()
-        .map(|new| new.id)
-        .filter(|id| !orders.contains_key(id))
-        .collect();
+    let missing: Vec<OrderId> = new.iter().map(|new| new.id).filter(|id| !orders.contains_key(id)).collect();
     if !missing.is_empty() {
         orders.extend(find_many(database, &missing).await?);
     }
@@ -139,6 +132,7 @@ pub async fn apply(
                 payment_version = change.payment_version,
                 cancel_reason = change.cancel_reason,
                 deliver_at = case
+                    when change.status = 'cancelled' then null
                     when change.status = 'confirmed' and orders.status <> 'confirmed'
                         then now() + make_interval(secs => $2)
                     else orders.deliver_at
@@ -189,14 +183,10 @@ pub async fn find(database: &PgPool, id: OrderId, owner: &UserId) -> Result<Opti
 
 /// Those of the orders that exist, whoever they belong to.
 pub async fn find_many(database: &PgPool, ids: &[OrderId]) -> Result<HashMap<OrderId, Order>, sqlx::Error> {
-    sqlx::query_as!(
-        Order,
-        "select * from orders.orders where id = any($1)",
-        ids as &[OrderId]
-    )
-    .fetch_all(database)
-    .await
-    .map(by_id)
+    sqlx::query_as!(Order, "select * from orders.orders where id = any($1)", ids as &[OrderId])
+        .fetch_all(database)
+        .await
+        .map(by_id)
 }
 
 /// A page of the user's orders, newest first, and one more if there is one.
@@ -253,10 +243,7 @@ pub async fn due_for_expiry(database: &PgPool) -> Result<Vec<Order>, sqlx::Error
 
 /// One entry of an order's history.
 #[derive(Debug, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the fields are described with the columns in migrations/orders"
-)]
+#[expect(missing_docs, reason = "the fields are described with the columns in migrations/orders")]
 pub struct HistoryEntry {
     pub status: String,
     pub at: DateTime<Utc>,

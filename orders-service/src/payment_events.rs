@@ -33,9 +33,7 @@ pub async fn on_payment_processed(
         for event in &news {
             let is_first = changes.iter().all(|change| change.order_id != event.data.order_id);
             if let (true, Some(order)) = (is_first, orders.get(&event.data.order_id)) {
-                changes.extend(trace_context::sync_scope(event.traceparent.clone(), || {
-                    order.learn(&event.data)
-                }));
+                changes.extend(trace_context::sync_scope(event.traceparent.clone(), || order.learn(&event.data)));
             }
         }
         if changes.is_empty() {
@@ -45,11 +43,8 @@ pub async fn on_payment_processed(
         for order in changed.values() {
             info!(order.id = %order.id, order.status = order.status.name(), "an order heard of its payment");
         }
-        let outdated: Vec<OrderId> = changes
-            .iter()
-            .map(|change| change.order_id)
-            .filter(|id| !changed.contains_key(id))
-            .collect();
+        let outdated: Vec<OrderId> =
+            changes.iter().map(|change| change.order_id).filter(|id| !changed.contains_key(id)).collect();
         orders.extend(changed);
         if !outdated.is_empty() {
             orders.extend(orders::find_many(&app.database, &outdated).await?);
@@ -58,8 +53,5 @@ pub async fn on_payment_processed(
 }
 
 fn refuse(event: &Envelope<PaymentProcessed>, reason: &str) -> Impossible {
-    Impossible {
-        event_id: event.id,
-        reason: format!("impossible: {reason}"),
-    }
+    Impossible { event_id: event.id, reason: format!("impossible: {reason}") }
 }

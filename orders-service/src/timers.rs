@@ -58,10 +58,7 @@ async fn decide(app: &App, due: Vec<Order>, decision: fn(&Order) -> Option<Chang
     if changes.is_empty() {
         return Ok(false);
     }
-    for order in orders::apply(&app.database, &app.outbox, app.delivery_delay, &changes)
-        .await?
-        .values()
-    {
+    for order in orders::apply(&app.database, &app.outbox, app.delivery_delay, &changes).await?.values() {
         info!(order.id = %order.id, order.status = order.status.name(), "an order's time has come");
     }
     Ok(true)

@@ -7,6 +7,7 @@
 use chrono::NaiveDate;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
+use service_kit::body::Object;
 use service_kit::problem::FieldError;
 use zeroize::Zeroizing;
 
@@ -14,7 +15,7 @@ use zeroize::Zeroizing;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PayWithCard {
-    credit_card_details: CardDetails,
+    credit_card_details: Object<CardDetails>,
 }
 
 #[derive(Deserialize)]
@@ -64,34 +65,14 @@ pub struct CardSummary {
 impl PayWithCard {
     /// Checks everything and answers all that is wrong at once, without repeating any of it.
     pub fn into_card(self) -> Result<Card, Vec<FieldError>> {
-        let CardDetails {
-            number,
-            cvt: SecurityCodeText(cvt),
-            expiry,
-        } = self.credit_card_details;
-        match (
-            CardNumber::parse(&number),
-            SecurityCode::parse(cvt),
-            Expiry::parse(&expiry),
-        ) {
-            (Some(number), Some(security_code), Some(expiry)) => Ok(Card {
-                number,
-                security_code,
-                expiry,
-            }),
+        let CardDetails { number, cvt: SecurityCodeText(cvt), expiry } = self.credit_card_details.0;
+        match (CardNumber::parse(&number), SecurityCode::parse(cvt), Expiry::parse(&expiry)) {
+            (Some(number), Some(security_code), Some(expiry)) => Ok(Card { number, security_code, expiry }),
             (number, security_code, expiry) => {
                 let checks = [
-                    (
-                        number.is_none(),
-                        "number",
-                        "must have 12 to 19 digits; spaces and hyphens are allowed",
-                    ),
+                    (number.is_none(), "number", "must have 12 to 19 digits; spaces and hyphens are allowed"),
                     (security_code.is_none(), "cvt", "must have 3 or 4 digits"),
-                    (
-                        expiry.is_none(),
-                        "expiry",
-                        "must be a date as MM/YY, MM/YYYY or D/M/YYYY",
-                    ),
+                    (expiry.is_none(), "expiry", "must be a date as MM/YY, MM/YYYY or D/M/YYYY"),
                 ];
                 let wrong = checks.into_iter().filter(|(is_wrong, ..)| *is_wrong);
                 Err(wrong
@@ -117,11 +98,8 @@ impl Card {
 
 impl CardNumber {
     fn parse(text: &str) -> Option<Self> {
-        let digits: Zeroizing<String> = Zeroizing::new(
-            text.chars()
-                .filter(|character| !matches!(character, ' ' | '-'))
-                .collect(),
-        );
+        let digits: Zeroizing<String> =
+            Zeroizing::new(text.chars().filter(|character| !matches!(character, ' ' | '-')).collect());
         let is_number = (12..=19).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
         is_number.then_some(Self(digits))
     }
@@ -186,11 +164,7 @@ impl Expiry {
             [month, year] => (
                 1,
                 number(month, 2..=2)?,
-                if year.len() == 2 {
-                    2000 + number(year, 2..=2)?
-                } else {
-                    number(year, 4..=4)?
-                },
+                if year.len() == 2 { 2000 + number(year, 2..=2)? } else { number(year, 4..=4)? },
             ),
             [day, month, year] => (number(day, 1..=2)?, number(month, 1..=2)?, number(year, 4..=4)?),
             _ => return None,
@@ -248,14 +222,7 @@ mod tests {
     fn the_sample_of_the_documentation_is_a_card() {
         let card = parse("10298310928301", "345", "4/12/2020").expect("a card");
         let expiry = Expiry { year: 2020, month: 12 };
-        assert_eq!(
-            card,
-            CardSummary {
-                brand: "unknown".to_owned(),
-                last4: "8301".to_owned(),
-                expiry
-            }
-        );
+        assert_eq!(card, CardSummary { brand: "unknown".to_owned(), last4: "8301".to_owned(), expiry });
     }
 
     #[test]
@@ -268,43 +235,21 @@ mod tests {
     #[test]
     fn everything_that_is_wrong_is_named_at_once() {
         let errors = parse("4242", "12", "13/30").expect_err("is refused");
-        assert_eq!(
-            errors,
-            [
-                "#/creditCardDetails/number",
-                "#/creditCardDetails/cvt",
-                "#/creditCardDetails/expiry"
-            ]
-        );
+        assert_eq!(errors, ["#/creditCardDetails/number", "#/creditCardDetails/cvt", "#/creditCardDetails/expiry"]);
     }
 
     #[test]
     fn what_is_no_card_number_is_refused() {
-        for number in [
-            "",
-            "42424242424",
-            "42424242424242424242",
-            "4242x4242424242",
-            "٤٢٤٢٤٢٤٢٤٢٤٢٤٢٤٢",
-        ] {
+        for number in ["", "42424242424", "42424242424242424242", "4242x4242424242", "٤٢٤٢٤٢٤٢٤٢٤٢٤٢٤٢"]
+        {
             assert!(parse(number, "345", "12/30").is_err(), "{number:?}");
         }
     }
 
     #[test]
     fn what_is_no_expiry_is_refused() {
-        for expiry in [
-            "",
-            "1/30",
-            "00/30",
-            "13/2030",
-            "12-30",
-            "12/030",
-            "31/2/2030",
-            "4/12/20",
-            "1/2/3/2020",
-            "+1/30",
-        ] {
+        for expiry in ["", "1/30", "00/30", "13/2030", "12-30", "12/030", "31/2/2030", "4/12/20", "1/2/3/2020", "+1/30"]
+        {
             assert_eq!(Expiry::parse(expiry), None, "{expiry:?}");
         }
         assert_eq!(Expiry::parse("02/2031"), Some(Expiry { year: 2031, month: 2 }));
@@ -312,16 +257,8 @@ mod tests {
 
     #[test]
     fn the_check_digit_is_checked() {
-        for (number, passes) in [
-            ("4242424242424242", true),
-            ("4242424242424241", false),
-            ("4000000000006108", true),
-        ] {
-            assert_eq!(
-                CardNumber::parse(number).expect("a number").passes_luhn(),
-                passes,
-                "{number}"
-            );
+        for (number, passes) in [("4242424242424242", true), ("4242424242424241", false), ("4000000000006108", true)] {
+            assert_eq!(CardNumber::parse(number).expect("a number").passes_luhn(), passes, "{number}");
         }
     }
 }

@@ -36,10 +36,7 @@ async fn list_payments(
 ) -> Result<Json<Page<Value>>, Problem> {
     let payments = payments::list(&app.database, &user, &page).await?;
     let Page { data, page } = page.page(payments, |payment| payment.id.0);
-    Ok(Json(Page {
-        data: data.iter().map(show).collect(),
-        page,
-    }))
+    Ok(Json(Page { data: data.iter().map(show).collect(), page }))
 }
 
 async fn find_payment(State(app): State<App>, User(user): User, PathId(id): PathId) -> Result<Response, Problem> {

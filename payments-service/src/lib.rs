@@ -55,11 +55,16 @@ pub struct App {
     pub processor: Arc<dyn CardProcessor>,
     /// How long the processor may take to answer.
     pub processor_timeout: Duration,
-    /// Who may see and pay what.
-    pub authenticator: Authenticator,
+    authenticator: Authenticator,
 }
 
 impl App {
+    /// The workings of a service.
+    pub fn new(database: PgPool, outbox: Outbox, processor: Arc<dyn CardProcessor>, config: &Config) -> Self {
+        let authenticator = Authenticator::new(config.settings.auth_demo_tokens.clone());
+        Self { database, outbox, processor, processor_timeout: config.processor_timeout, authenticator }
+    }
+
     /// How long after its start a charge that was not answered is looked up: not while it may still be running.
     pub fn settle_after(&self) -> Duration {
         self.processor_timeout + Duration::from_secs(2)
@@ -87,61 +92,34 @@ pub async fn serve(
     admin_listener: TcpListener,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Config {
-        settings,
-        sandbox_database_url,
-        processor_timeout,
-        ..
-    } = config;
+    let Config { settings, sandbox_database_url, .. } = &config;
     let database = database::pool(&settings.database_url, settings.database_max_connections)?;
     let mut parts = Parts::new(stop.clone());
-    parts.start("health", |stop| {
-        http_server::serve_health(admin_listener, database.clone(), stop)
-    });
-    let ready = database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, &settings, &stop).await?
-        && database::prepare(
-            &sandbox_database_url,
-            sandbox::SCHEMA,
-            &sandbox::MIGRATOR,
-            &settings,
-            &stop,
-        )
-        .await?;
+    parts.start("health", |stop| http_server::serve_health(admin_listener, database.clone(), stop));
+    let ready = database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, settings, &stop).await?
+        && database::prepare(sandbox_database_url, sandbox::SCHEMA, &sandbox::MIGRATOR, settings, &stop).await?;
     if !ready {
         return parts.finish().await;
     }
 
-    let broker = Broker::new(&settings, "payments-service")?;
+    let broker = Broker::new(settings, "payments-service")?;
     let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA);
-    let app = App {
-        database: database.clone(),
-        outbox,
-        processor: Arc::new(Sandbox::new(database::pool(
-            &sandbox_database_url,
-            sandbox::CONNECTIONS,
-        )?)),
-        processor_timeout,
-        authenticator: Authenticator::new(settings.auth_demo_tokens),
-    };
+    let sandbox = Sandbox::new(database::pool(sandbox_database_url, sandbox::CONNECTIONS)?);
+    let app = App::new(database.clone(), outbox, Arc::new(sandbox), &config);
 
     parts.start("outbox relay", |stop| relay.run(stop));
     parts.start("consumer", |stop| {
         let (creates, cancels) = (app.clone(), app.clone());
         let subscriptions = vec![
-            Subscription::new(&broker, move |batch| {
-                order_events::on_payment_create(creates.clone(), batch)
-            }),
-            Subscription::new(&broker, move |batch| {
-                order_events::on_payment_cancel(cancels.clone(), batch)
-            }),
+            Subscription::new(&broker, move |batch| order_events::on_payment_create(creates.clone(), batch)),
+            Subscription::new(&broker, move |batch| order_events::on_payment_cancel(cancels.clone(), batch)),
             Subscription::dead_letters::<PaymentCreate>(&broker),
             Subscription::dead_letters::<PaymentCancel>(&broker),
         ];
         consumer::run(broker, database, SCHEMA, subscriptions, stop)
     });
     parts.start("settlement", |stop| settlement::run(app.clone(), stop));
-    parts.start("API", |stop| {
-        http_server::serve(listener, http::routes(app), settings.request_timeout, stop)
-    });
+    let request_timeout = settings.request_timeout;
+    parts.start("API", |stop| http_server::serve(listener, http::routes(app), request_timeout, stop));
     parts.finish().await
 }

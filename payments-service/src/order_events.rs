@@ -19,46 +19,31 @@ const CREATED_ON_TOMBSTONE: i32 = 2;
 
 /// Holds payments for new orders.
 pub async fn on_payment_create(app: App, batch: Vec<Envelope<PaymentCreate>>) -> Result<Vec<Impossible>, sqlx::Error> {
-    let new: HashMap<OrderId, NewPayment> = batch
-        .iter()
-        .map(|event| (event.data.order_id, new_payment(event)))
-        .collect();
+    let new: HashMap<OrderId, NewPayment> =
+        batch.iter().map(|event| (event.data.order_id, new_payment(event))).collect();
     let created = payments::create(&app.database, &app.outbox, &new.into_values().collect::<Vec<_>>()).await?;
     for payment in created.values() {
         info!(order.id = %payment.order_id, payment.status = payment.status.name(), "a payment is held");
     }
-    let known: Vec<OrderId> = batch
-        .iter()
-        .map(|event| event.data.order_id)
-        .filter(|order| !created.contains_key(order))
-        .collect();
+    let known: Vec<OrderId> =
+        batch.iter().map(|event| event.data.order_id).filter(|order| !created.contains_key(order)).collect();
     if known.is_empty() {
         return Ok(Vec::new());
     }
     // A repeat says the same again; anything else contradicts what somebody may have paid already.
     let held = payments::find_many(&app.database, &known).await?;
-    Ok(batch
-        .iter()
-        .filter(|event| contradicts(event, held.get(&event.data.order_id)))
-        .map(refuse)
-        .collect())
+    Ok(batch.iter().filter(|event| contradicts(event, held.get(&event.data.order_id))).map(refuse).collect())
 }
 
 /// Cancels the payments of cancelled orders, in whatever state they are.
 pub async fn on_payment_cancel(app: App, batch: Vec<Envelope<PaymentCancel>>) -> Result<Vec<Impossible>, sqlx::Error> {
-    let traces: HashMap<OrderId, Option<String>> = batch
-        .into_iter()
-        .map(|event| (event.data.order_id, event.traceparent))
-        .collect();
+    let traces: HashMap<OrderId, Option<String>> =
+        batch.into_iter().map(|event| (event.data.order_id, event.traceparent)).collect();
     let mut outdated: Vec<OrderId> = traces.keys().copied().collect();
     // What was decided on an outdated payment is decided again.
     while !outdated.is_empty() {
         let held = payments::find_many(&app.database, &outdated).await?;
-        let unheard_of: Vec<OrderId> = outdated
-            .iter()
-            .filter(|order| !held.contains_key(order))
-            .copied()
-            .collect();
+        let unheard_of: Vec<OrderId> = outdated.iter().filter(|order| !held.contains_key(order)).copied().collect();
         payments::entomb(&app.database, &unheard_of).await?;
 
         let decide = |payment: &Payment| {
@@ -70,10 +55,7 @@ pub async fn on_payment_cancel(app: App, batch: Vec<Envelope<PaymentCancel>>) ->
         for payment in changed.values() {
             info!(order.id = %payment.order_id, payment.status = payment.status.name(), "a payment was cancelled");
         }
-        let lost = changes
-            .iter()
-            .map(|change| change.order_id)
-            .filter(|order| !changed.contains_key(order));
+        let lost = changes.iter().map(|change| change.order_id).filter(|order| !changed.contains_key(order));
         // An order that was unheard of may have been created before its tombstone was set.
         outdated = lost.chain(unheard_of).collect();
     }
@@ -81,12 +63,7 @@ pub async fn on_payment_cancel(app: App, batch: Vec<Envelope<PaymentCancel>>) ->
 }
 
 fn new_payment(event: &Envelope<PaymentCreate>) -> NewPayment {
-    let PaymentCreate {
-        order_id,
-        created_by,
-        bill,
-        currency,
-    } = event.data.clone();
+    let PaymentCreate { order_id, created_by, bill, currency } = event.data.clone();
     let id = PaymentId::generate();
     let cancelled = PaymentProcessed {
         order_id,
@@ -98,31 +75,16 @@ fn new_payment(event: &Envelope<PaymentCreate>) -> NewPayment {
         decline_code: None,
     };
     let message_if_cancelled = trace_context::sync_scope(event.traceparent.clone(), || Message::new(&cancelled));
-    NewPayment {
-        id,
-        order_id,
-        created_by,
-        bill,
-        currency,
-        message_if_cancelled,
-    }
+    NewPayment { id, order_id, created_by, bill, currency, message_if_cancelled }
 }
 
 fn contradicts(event: &Envelope<PaymentCreate>, held: Option<&Payment>) -> bool {
-    let PaymentCreate {
-        created_by,
-        bill,
-        currency,
-        ..
-    } = &event.data;
+    let PaymentCreate { created_by, bill, currency, .. } = &event.data;
     held.is_some_and(|held| {
         (held.created_by.as_ref(), held.bill, held.currency) != (Some(created_by), Some(*bill), Some(*currency))
     })
 }
 
 fn refuse(event: &Envelope<PaymentCreate>) -> Impossible {
-    Impossible {
-        event_id: event.id,
-        reason: "impossible: the order's payment has another bill or owner".to_owned(),
-    }
+    Impossible { event_id: event.id, reason: "impossible: the order's payment has another bill or owner".to_owned() }
 }

@@ -47,13 +47,7 @@ pub async fn pay(app: &App, owner: &UserId, order_id: OrderId, card: Card) -> Re
         return Err(PayError::NotFound);
     };
 
-    let charge = Charge {
-        attempt_id,
-        order_id,
-        amount,
-        currency,
-        card: &card,
-    };
+    let charge = Charge { attempt_id, order_id, amount, currency, card: &card };
     let verdict = match tokio::time::timeout(app.processor_timeout, app.processor.charge(charge)).await {
         Ok(Ok(verdict)) => verdict,
         Ok(Err(no_answer)) => {
@@ -68,11 +62,7 @@ pub async fn pay(app: &App, owner: &UserId, order_id: OrderId, card: Card) -> Re
     drop(card);
 
     let outcome = Outcome::Answered(verdict);
-    match retry(PATIENCE_FOR_DATABASE, || {
-        settle(app, payment.clone(), attempt_id, &outcome)
-    })
-    .await
-    {
+    match retry(PATIENCE_FOR_DATABASE, || settle(app, payment.clone(), attempt_id, &outcome)).await {
         Ok(settled) => Ok(settled),
         Err(problem) => {
             warn!(order.id = %order_id, attempt.id = %attempt_id, %problem, "an answered charge could not be recorded yet");
@@ -126,9 +116,7 @@ async fn begin(
 ) -> Result<Payment, PayError> {
     loop {
         let payment = find_soon(app, owner, order_id).await?.ok_or(PayError::NotFound)?;
-        let change = payment
-            .begin(attempt_id, &card.summary())
-            .map_err(PayError::NotPayable)?;
+        let change = payment.begin(attempt_id, &card.summary()).map_err(PayError::NotPayable)?;
         let changed = payments::apply(&app.database, &app.outbox, app.settle_after(), &[change]).await?;
         if let Some(payment) = changed.into_values().next() {
             return Ok(payment);

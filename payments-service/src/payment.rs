@@ -16,10 +16,7 @@ use crate::processor::{AttemptId, Verdict};
 
 /// A payment as it is stored.
 #[derive(Clone, Debug)]
-#[expect(
-    missing_docs,
-    reason = "the fields are described with the columns in migrations/payments"
-)]
+#[expect(missing_docs, reason = "the fields are described with the columns in migrations/payments")]
 pub struct Payment {
     pub id: PaymentId,
     pub order_id: OrderId,
@@ -129,15 +126,8 @@ pub struct Posting {
 
 impl PaymentStatus {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Pending,
-        Self::Processing,
-        Self::Paid,
-        Self::Declined,
-        Self::Cancelled,
-        Self::Refunding,
-        Self::Refunded,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Pending, Self::Processing, Self::Paid, Self::Declined, Self::Cancelled, Self::Refunding, Self::Refunded];
 
     /// The transition table: everything that is not listed here never happens.
     pub fn may_become(self, next: Self) -> bool {
@@ -174,10 +164,7 @@ impl TryFrom<&str> for PaymentStatus {
 
     fn try_from(name: &str) -> Result<Self, String> {
         let names = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|status| status.name() == name)
-            .ok_or_else(|| format!("must be one of {}", names()))
+        Self::ALL.into_iter().find(|status| status.name() == name).ok_or_else(|| format!("must be one of {}", names()))
     }
 }
 
@@ -239,10 +226,7 @@ impl Payment {
             PaymentStatus::Pending | PaymentStatus::Declined => Some(self.change_to(PaymentStatus::Cancelled)),
             PaymentStatus::Processing if self.cancel_requested => None,
             // Whether there is money to give back is not known yet; the end of the attempt decides.
-            PaymentStatus::Processing => Some(Change {
-                cancel_requested: true,
-                ..self.unchanged()
-            }),
+            PaymentStatus::Processing => Some(Change { cancel_requested: true, ..self.unchanged() }),
             PaymentStatus::Paid => Some(self.change_to(PaymentStatus::Refunding)),
             PaymentStatus::Cancelled | PaymentStatus::Refunding | PaymentStatus::Refunded => None,
         }
@@ -258,10 +242,7 @@ impl Payment {
             amount: MinorUnits(-charge.amount.0),
             ..charge
         });
-        Some(Change {
-            posting,
-            ..self.change_to(PaymentStatus::Refunded)
-        })
+        Some(Change { posting, ..self.change_to(PaymentStatus::Refunded) })
     }
 
     fn unchanged(&self) -> Change {
@@ -284,17 +265,9 @@ impl Payment {
     }
 
     fn change_to(&self, next: PaymentStatus) -> Change {
-        debug_assert!(
-            self.status.may_become(next),
-            "{:?} may not become {next:?}",
-            self.status
-        );
+        debug_assert!(self.status.may_become(next), "{:?} may not become {next:?}", self.status);
         let message = self.processed_event(next, None);
-        Change {
-            status: next,
-            message,
-            ..self.unchanged()
-        }
+        Change { status: next, message, ..self.unchanged() }
     }
 
     /// What the orders service is told of a new status, if it is one that concerns it.
@@ -318,10 +291,6 @@ impl Payment {
     }
 
     fn posting_of_charge(&self) -> Option<Posting> {
-        Some(Posting {
-            tx_id: self.attempt_id?.0,
-            amount: self.bill?,
-            currency: self.currency?,
-        })
+        Some(Posting { tx_id: self.attempt_id?.0, amount: self.bill?, currency: self.currency? })
     }
 }

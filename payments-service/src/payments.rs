@@ -19,10 +19,7 @@ const UNSETTLED: i64 = 50;
 
 /// A payment that is to be held for an order.
 #[derive(Clone, Debug, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "the fields are described with the columns in migrations/payments"
-)]
+#[expect(missing_docs, reason = "the fields are described with the columns in migrations/payments")]
 pub struct NewPayment {
     pub id: PaymentId,
     pub order_id: OrderId,
@@ -76,17 +73,9 @@ pub async fn create(
     .fetch_all(database)
     .await?;
     let created = by_order(created);
-    let is_cancelled = |new: &&NewPayment| {
-        created
-            .get(&new.order_id)
-            .is_some_and(|held| held.status == PaymentStatus::Cancelled)
-    };
-    outbox.hand_over(
-        new.iter()
-            .filter(is_cancelled)
-            .map(|new| new.message_if_cancelled.clone())
-            .collect(),
-    );
+    let is_cancelled =
+        |new: &&NewPayment| created.get(&new.order_id).is_some_and(|held| held.status == PaymentStatus::Cancelled);
+    outbox.hand_over(new.iter().filter(is_cancelled).map(|new| new.message_if_cancelled.clone()).collect());
     Ok(created)
 }
 
@@ -207,14 +196,10 @@ pub async fn find(database: &PgPool, order_id: OrderId, owner: &UserId) -> Resul
 
 /// Those of the payments that exist, tombstones included, whoever they belong to.
 pub async fn find_many(database: &PgPool, orders: &[OrderId]) -> Result<HashMap<OrderId, Payment>, sqlx::Error> {
-    sqlx::query_as!(
-        Payment,
-        "select * from payments.payments where order_id = any($1)",
-        orders as &[OrderId]
-    )
-    .fetch_all(database)
-    .await
-    .map(by_order)
+    sqlx::query_as!(Payment, "select * from payments.payments where order_id = any($1)", orders as &[OrderId])
+        .fetch_all(database)
+        .await
+        .map(by_order)
 }
 
 /// A page of the user's payments, newest first, and one more if there is one.
@@ -262,8 +247,5 @@ pub async fn claim_unsettled(database: &PgPool, again_after: Duration) -> Result
 }
 
 fn by_order(payments: Vec<Payment>) -> HashMap<OrderId, Payment> {
-    payments
-        .into_iter()
-        .map(|payment| (payment.order_id, payment))
-        .collect()
+    payments.into_iter().map(|payment| (payment.order_id, payment)).collect()
 }

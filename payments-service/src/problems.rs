@@ -30,11 +30,7 @@ pub fn card_declined(decline_code: Option<&str>) -> Problem {
 
 /// The order was cancelled; if anything was charged, it goes back.
 pub fn payment_cancelled() -> Problem {
-    conflict(
-        "payment_cancelled",
-        "The order was cancelled",
-        "It can no longer be paid; anything charged is refunded.",
-    )
+    conflict("payment_cancelled", "The order was cancelled", "It can no longer be paid; anything charged is refunded.")
 }
 
 impl From<PayError> for Problem {
@@ -42,11 +38,9 @@ impl From<PayError> for Problem {
         match refusal {
             PayError::NotFound => payment_not_found(),
             PayError::NotPayable(NotPayable::Cancelled) => payment_cancelled(),
-            PayError::NotPayable(NotPayable::AlreadyPaid) => conflict(
-                "payment_already_paid",
-                "The order is paid",
-                "There is nothing more to pay.",
-            ),
+            PayError::NotPayable(NotPayable::AlreadyPaid) => {
+                conflict("payment_already_paid", "The order is paid", "There is nothing more to pay.")
+            }
             PayError::NotPayable(NotPayable::InProgress) => conflict(
                 "payment_in_progress",
                 "The order is being paid",

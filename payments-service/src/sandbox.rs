@@ -121,20 +121,16 @@ impl CardProcessor for Sandbox {
     }
 
     async fn look_up(&self, attempt_id: AttemptId) -> Result<Record, NoAnswer> {
-        let charge = sqlx::query!(
-            "select status, decline_code from sandbox.charges where attempt_id = $1",
-            attempt_id.0
-        )
-        .fetch_optional(&self.book)
-        .await?;
+        let charge =
+            sqlx::query!("select status, decline_code from sandbox.charges where attempt_id = $1", attempt_id.0)
+                .fetch_optional(&self.book)
+                .await?;
         let Some(charge) = charge else {
             return Ok(Record::NotFound);
         };
         match charge.status.as_str() {
             "approved" => Ok(Record::Ended(Verdict::Approved)),
-            "declined" => Ok(Record::Ended(Verdict::Declined(
-                charge.decline_code.unwrap_or_default(),
-            ))),
+            "declined" => Ok(Record::Ended(Verdict::Declined(charge.decline_code.unwrap_or_default()))),
             "voided" => Ok(Record::Voided),
             "refunded" => Ok(Record::Refunded),
             other => Err(NoAnswer(format!("the book says {other}"))),

@@ -77,12 +77,7 @@ async fn settle(app: &App, payment: Payment) -> Result<(), Unsettled> {
 async fn settle_charge(app: &App, payment: Payment, attempt_id: AttemptId) -> Result<(), Unsettled> {
     let mut record = within(app, app.processor.look_up(attempt_id)).await?;
     if let (Record::NotFound, Some(amount), Some(currency)) = (&record, payment.bill, payment.currency) {
-        let request = VoidRequest {
-            attempt_id,
-            order_id: payment.order_id,
-            amount,
-            currency,
-        };
+        let request = VoidRequest { attempt_id, order_id: payment.order_id, amount, currency };
         record = within(app, app.processor.void(request)).await?;
     }
     let outcome = match record {

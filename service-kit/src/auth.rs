@@ -84,11 +84,7 @@ mod tests {
             "thisisajwttoken=somerandomuserid".parse().expect("a token"),
             "alice-token=alice".parse().expect("a token"),
         ]);
-        assert_eq!(
-            authenticator.user(header).map(|user| user.0.as_str()),
-            expected,
-            "{header:?}"
-        );
+        assert_eq!(authenticator.user(header).map(|user| user.0.as_str()), expected, "{header:?}");
     }
 
     #[test]
@@ -100,15 +96,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_nobody() {
-        for header in [
-            "",
-            "Bearer",
-            "Bearer ",
-            "Basic thisisajwttoken",
-            "thisisajwttoke",
-            "thisisajwttokenn",
-            "=",
-        ] {
+        for header in ["", "Bearer", "Bearer ", "Basic thisisajwttoken", "thisisajwttoke", "thisisajwttokenn", "="] {
             assert_user(header, None);
         }
     }

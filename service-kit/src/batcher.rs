@@ -46,9 +46,7 @@ where
 
 impl<Job, Answer> Clone for Batcher<Job, Answer> {
     fn clone(&self) -> Self {
-        Self {
-            jobs: self.jobs.clone(),
-        }
+        Self { jobs: self.jobs.clone() }
     }
 }
 
@@ -112,12 +110,7 @@ mod tests {
                 jobs.into_iter().map(|job| job * 2).collect()
             }
         });
-        Gated {
-            batcher,
-            workers,
-            gate,
-            begun,
-        }
+        Gated { batcher, workers, gate, begun }
     }
 
     fn submit(batcher: &Batcher<u32, u32>, job: u32) -> tokio::task::JoinHandle<Option<u32>> {
@@ -127,12 +120,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_caller_gets_its_own_answer() {
-        let Gated {
-            batcher,
-            workers: _workers,
-            gate,
-            begun: _begun,
-        } = gated();
+        let Gated { batcher, workers: _workers, gate, begun: _begun } = gated();
         gate.add_permits(100);
         let callers: Vec<_> = (0..50).map(|job| (job, submit(&batcher, job))).collect();
         for (job, caller) in callers {
@@ -142,12 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_lone_job_waits_for_nobody_and_those_behind_it_are_done_together() {
-        let Gated {
-            batcher,
-            workers: _workers,
-            gate,
-            mut begun,
-        } = gated();
+        let Gated { batcher, workers: _workers, gate, mut begun } = gated();
         let first = submit(&batcher, 0);
         assert_eq!(begun.recv().await, Some(1));
         let rest: Vec<_> = (1..5).map(|job| submit(&batcher, job)).collect();
@@ -164,12 +147,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_that_goes_away_harms_nobody() {
-        let Gated {
-            batcher,
-            workers,
-            gate,
-            mut begun,
-        } = gated();
+        let Gated { batcher, workers, gate, mut begun } = gated();
         let impatient = submit(&batcher, 1);
         assert_eq!(begun.recv().await, Some(1));
         impatient.abort();

@@ -52,11 +52,7 @@ pub struct Session {
 impl Broker {
     /// The broker of the settings, as `service` sees it. Connects to nothing yet.
     pub fn new(settings: &Settings, service: &'static str) -> anyhow::Result<Self> {
-        let mut uri: AMQPUri = settings
-            .amqp_url
-            .parse()
-            .map_err(anyhow::Error::msg)
-            .context("AMQP_URL")?;
+        let mut uri: AMQPUri = settings.amqp_url.parse().map_err(anyhow::Error::msg).context("AMQP_URL")?;
         uri.query.heartbeat = Some(HEARTBEAT_SECONDS);
         Ok(Self {
             uri,
@@ -105,9 +101,7 @@ impl Broker {
             socket.write_all(b"AMQP\x00\x00\x09\x01").await?;
             socket.read_u8().await
         };
-        let frame_type = tokio::time::timeout(PREFLIGHT_DEADLINE, handshake)
-            .await
-            .context("no answer")??;
+        let frame_type = tokio::time::timeout(PREFLIGHT_DEADLINE, handshake).await.context("no answer")??;
         // A method frame, connection.start; anything else is no AMQP 0-9-1 broker.
         if frame_type != 1 {
             bail!("{}:{} does not speak AMQP 0-9-1", authority.host, authority.port);
@@ -138,36 +132,18 @@ impl Broker {
 
     /// Declares everything, in both services alike, so that either may start first. Repeating it changes nothing.
     pub async fn declare(&self, channel: &Channel) -> anyhow::Result<()> {
-        within(
-            DECLARE_DEADLINE,
-            "declaring exchanges and queues",
-            self.declare_all(channel),
-        )
-        .await
+        within(DECLARE_DEADLINE, "declaring exchanges and queues", self.declare_all(channel)).await
     }
 
     async fn declare_all(&self, channel: &Channel) -> lapin::Result<()> {
         let (exchange, dead_letter_exchange) = (self.topology.exchange(), self.topology.dead_letter_exchange());
-        let durable = ExchangeDeclareOptions {
-            durable: true,
-            ..ExchangeDeclareOptions::default()
-        };
-        for (name, kind) in [
-            (&exchange, ExchangeKind::Topic),
-            (&dead_letter_exchange, ExchangeKind::Direct),
-        ] {
-            channel
-                .exchange_declare(name.as_str().into(), kind, durable, FieldTable::default())
-                .await?;
+        let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        for (name, kind) in [(&exchange, ExchangeKind::Topic), (&dead_letter_exchange, ExchangeKind::Direct)] {
+            channel.exchange_declare(name.as_str().into(), kind, durable, FieldTable::default()).await?;
         }
         for event in [PaymentCreate::NAME, PaymentCancel::NAME, PaymentProcessed::NAME] {
             let (queue, dead_queue) = (self.topology.queue(event), self.topology.dead_queue(event));
-            declare_queue(
-                channel,
-                &queue,
-                event_queue_arguments(&dead_letter_exchange, &dead_queue),
-            )
-            .await?;
+            declare_queue(channel, &queue, event_queue_arguments(&dead_letter_exchange, &dead_queue)).await?;
             bind(channel, &queue, &exchange, event).await?;
             declare_queue(channel, &dead_queue, quorum_queue_arguments()).await?;
             bind(channel, &dead_queue, &dead_letter_exchange, &dead_queue).await?;
@@ -177,24 +153,13 @@ impl Broker {
 }
 
 async fn declare_queue(channel: &Channel, name: &str, arguments: FieldTable) -> lapin::Result<()> {
-    let durable = QueueDeclareOptions {
-        durable: true,
-        ..QueueDeclareOptions::default()
-    };
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     channel.queue_declare(name.into(), durable, arguments).await.map(drop)
 }
 
 async fn bind(channel: &Channel, queue: &str, exchange: &str, routing_key: &str) -> lapin::Result<()> {
     let options = QueueBindOptions::default();
-    channel
-        .queue_bind(
-            queue.into(),
-            exchange.into(),
-            routing_key.into(),
-            options,
-            FieldTable::default(),
-        )
-        .await
+    channel.queue_bind(queue.into(), exchange.into(), routing_key.into(), options, FieldTable::default()).await
 }
 
 /// Quorum queues confirm only what is on disk, also on a single node; classic queues of RabbitMQ 4 do not.

@@ -72,41 +72,33 @@ impl Subscription {
         Applying: Future<Output = Result<Vec<Impossible>, sqlx::Error>> + Send + 'static,
     {
         let apply = Arc::new(apply);
-        let handler = move |messages: Vec<Message>| {
-            let apply = Arc::clone(&apply);
-            async move {
-                let (events, mut refused) = decode::<E>(messages);
-                let envelopes = events.iter().map(|(_, envelope)| envelope.clone()).collect();
-                for impossible in apply(envelopes).await? {
-                    let message = events.iter().find(|(_, envelope)| envelope.id == impossible.event_id);
-                    refused.extend(message.map(|(message, _)| Refused {
-                        message: message.clone(),
-                        reason: impossible.reason.clone(),
-                    }));
+        let handler =
+            move |messages: Vec<Message>| {
+                let apply = Arc::clone(&apply);
+                async move {
+                    let (events, mut refused) = decode::<E>(messages);
+                    let envelopes = events.iter().map(|(_, envelope)| envelope.clone()).collect();
+                    for impossible in apply(envelopes).await? {
+                        let message = events.iter().find(|(_, envelope)| envelope.id == impossible.event_id);
+                        refused.extend(message.map(|(message, _)| Refused {
+                            message: message.clone(),
+                            reason: impossible.reason.clone(),
+                        }));
+                    }
+                    Ok(refused)
                 }
-                Ok(refused)
-            }
-            .boxed()
-        };
-        Self {
-            queue: broker.topology.queue(E::NAME),
-            handler: Arc::new(handler),
-        }
+                .boxed()
+            };
+        Self { queue: broker.topology.queue(E::NAME), handler: Arc::new(handler) }
     }
 
     /// Parks what the queue of `E` gave up on.
     pub fn dead_letters<E: Event>(broker: &Broker) -> Self {
         let handler = |messages: Vec<Message>| {
-            let refuse = |message| Refused {
-                message,
-                reason: "its queue gave up on delivering it".to_owned(),
-            };
+            let refuse = |message| Refused { message, reason: "its queue gave up on delivering it".to_owned() };
             async move { Ok(messages.into_iter().map(refuse).collect()) }.boxed()
         };
-        Self {
-            queue: broker.topology.dead_queue(E::NAME),
-            handler: Arc::new(handler),
-        }
+        Self { queue: broker.topology.dead_queue(E::NAME), handler: Arc::new(handler) }
     }
 }
 
@@ -114,21 +106,12 @@ fn decode<E: Event>(messages: Vec<Message>) -> (Vec<(Message, Envelope<E>)>, Vec
     let (mut events, mut refused) = (Vec::new(), Vec::new());
     for message in messages {
         match serde_json::from_slice::<Envelope<E>>(&message.body) {
-            Err(problem) => refused.push(Refused {
-                message,
-                reason: format!("malformed: {problem}"),
-            }),
+            Err(problem) => refused.push(Refused { message, reason: format!("malformed: {problem}") }),
             Ok(envelope) if envelope.event != E::NAME => {
-                refused.push(Refused {
-                    message,
-                    reason: format!("malformed: its type is not {}", E::NAME),
-                });
+                refused.push(Refused { message, reason: format!("malformed: its type is not {}", E::NAME) });
             }
             Ok(envelope) if envelope.subject != envelope.data.order_id() => {
-                refused.push(Refused {
-                    message,
-                    reason: "malformed: its subject is not its order".to_owned(),
-                });
+                refused.push(Refused { message, reason: "malformed: its subject is not its order".to_owned() });
             }
             Ok(envelope) => events.push((message, envelope)),
         }
@@ -152,12 +135,8 @@ pub async fn run(
             let opening = session.connection.create_channel();
             match within(BROKER_DEADLINE, "opening a channel", opening).await {
                 Ok(channel) => {
-                    let worker = Worker {
-                        channel,
-                        database: database.clone(),
-                        schema,
-                        subscription: subscription.clone(),
-                    };
+                    let worker =
+                        Worker { channel, database: database.clone(), schema, subscription: subscription.clone() };
                     queues.spawn(worker.run(end_of_session.clone()));
                 }
                 Err(problem) => {
@@ -174,14 +153,7 @@ pub async fn run(
             }
         }
         if stop.is_cancelled() {
-            drop(
-                within(
-                    BROKER_DEADLINE,
-                    "closing",
-                    session.connection.close(200, "stopping".into()),
-                )
-                .await,
-            );
+            drop(within(BROKER_DEADLINE, "closing", session.connection.close(200, "stopping".into())).await);
         }
     }
     Ok(())
@@ -199,18 +171,10 @@ impl Worker {
     async fn run(self, end_of_session: CancellationToken) -> anyhow::Result<()> {
         let queue = self.subscription.queue.as_str();
         // Set before consuming: the client buffers without bound.
-        within(
-            BROKER_DEADLINE,
-            "setting the prefetch",
-            self.channel.basic_qos(PREFETCH, BasicQosOptions::default()),
-        )
-        .await?;
-        let consuming = self.channel.basic_consume(
-            queue.into(),
-            "".into(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        );
+        within(BROKER_DEADLINE, "setting the prefetch", self.channel.basic_qos(PREFETCH, BasicQosOptions::default()))
+            .await?;
+        let consuming =
+            self.channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default());
         let mut deliveries = within(BROKER_DEADLINE, "consuming", consuming).await?;
         loop {
             let batch = tokio::select! {
@@ -222,12 +186,7 @@ impl Worker {
             };
             self.settle(batch.into_iter().map(Message::from).collect()).await;
             let multiple = BasicAckOptions { multiple: true };
-            within(
-                BROKER_DEADLINE,
-                "acknowledging",
-                self.channel.basic_ack(last_tag, multiple),
-            )
-            .await?;
+            within(BROKER_DEADLINE, "acknowledging", self.channel.basic_ack(last_tag, multiple)).await?;
         }
     }
 
@@ -238,13 +197,7 @@ impl Worker {
             Err(problem) if batch.len() == 1 => {
                 error!(%problem, "the database refused an event");
                 let reason = format!("the database refused it: {problem}");
-                batch
-                    .into_iter()
-                    .map(|message| Refused {
-                        message,
-                        reason: reason.clone(),
-                    })
-                    .collect()
+                batch.into_iter().map(|message| Refused { message, reason: reason.clone() }).collect()
             }
             Err(problem) => {
                 warn!(%problem, "the database refused a batch of events; applying them one by one");
@@ -261,16 +214,8 @@ impl Worker {
 
     async fn park(&self, message: Message, reason: String) {
         let Message { message_id, body } = message;
-        error!(
-            queue = self.subscription.queue,
-            message_id, reason, "a message is parked"
-        );
-        let parked = Parked {
-            queue: self.subscription.queue.clone(),
-            message_id,
-            body,
-            reason,
-        };
+        error!(queue = self.subscription.queue, message_id, reason, "a message is parked");
+        let parked = Parked { queue: self.subscription.queue.clone(), message_id, body, reason };
         let kept = retry(Duration::MAX, || parked::insert(&self.database, self.schema, &parked)).await;
         if let Err(problem) = kept {
             error!(%problem, "a message could not be parked and is lost");
@@ -281,18 +226,13 @@ impl Worker {
 impl From<Delivery> for Message {
     fn from(delivery: Delivery) -> Self {
         let message_id = delivery.properties.message_id().as_ref().map(ToString::to_string);
-        Self {
-            message_id,
-            body: delivery.data,
-        }
+        Self { message_id, body: delivery.data }
     }
 }
 
 /// Waits for one message and takes along what has already arrived behind it.
 async fn next_batch(deliveries: &mut Consumer) -> anyhow::Result<Vec<Delivery>> {
-    let Some(first) = deliveries.next().await else {
-        bail!("the broker ended the subscription")
-    };
+    let Some(first) = deliveries.next().await else { bail!("the broker ended the subscription") };
     let mut batch = vec![first?];
     while batch.len() < BATCH
         && let Some(Some(Ok(delivery))) = deliveries.next().now_or_never()

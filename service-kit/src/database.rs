@@ -76,10 +76,7 @@ pub async fn migrate(
     schema: &'static str,
     migrator: &Migrator,
 ) -> Result<(), sqlx::migrate::MigrateError> {
-    let mut migrator = Migrator {
-        migrations: migrator.migrations.clone(),
-        ..Migrator::DEFAULT
-    };
+    let mut migrator = Migrator { migrations: migrator.migrations.clone(), ..Migrator::DEFAULT };
     migrator.dangerous_set_table_name(format!("{schema}._sqlx_migrations"));
     migrator.run(connection).await
 }
@@ -87,10 +84,8 @@ pub async fn migrate(
 /// A server without these may lose what it acknowledged when it crashes, and then every promise here is void.
 async fn check_durability(connection: &mut PgConnection, durability: DurabilityCheck) -> anyhow::Result<()> {
     for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
-        let value: String = sqlx::query_scalar("select current_setting($1)")
-            .bind(setting)
-            .fetch_one(&mut *connection)
-            .await?;
+        let value: String =
+            sqlx::query_scalar("select current_setting($1)").bind(setting).fetch_one(&mut *connection).await?;
         if value != "off" {
             continue;
         }
@@ -106,13 +101,11 @@ async fn check_durability(connection: &mut PgConnection, durability: DurabilityC
 }
 
 fn is_worth_waiting(problem: &anyhow::Error) -> bool {
-    problem
-        .chain()
-        .any(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
-            (Some(cause), _) => is_transient(cause),
-            (_, Some(sqlx::migrate::MigrateError::Execute(cause))) => is_transient(cause),
-            _ => false,
-        })
+    problem.chain().any(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
+        (Some(cause), _) => is_transient(cause),
+        (_, Some(sqlx::migrate::MigrateError::Execute(cause))) => is_transient(cause),
+        _ => false,
+    })
 }
 
 /// Whether the same statement may succeed later: the server is away, starting, stopping, full or in a conflict.

@@ -34,21 +34,11 @@ pub async fn serve(
     request_timeout: Duration,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let running = Running {
-        requests: TaskTracker::new(),
-        request_timeout,
-    };
-    let app = with_conventions(routes, running.clone());
-    serve_plainly(listener, app, stop).await?;
-    running.requests.close();
-    if tokio::time::timeout(DRAIN_DEADLINE, running.requests.wait())
-        .await
-        .is_err()
-    {
-        warn!(
-            requests = running.requests.len(),
-            "requests were still running at the stop"
-        );
+    let requests = TaskTracker::new();
+    serve_plainly(listener, with_conventions(routes, request_timeout, &requests), stop).await?;
+    requests.close();
+    if tokio::time::timeout(DRAIN_DEADLINE, requests.wait()).await.is_err() {
+        warn!(requests = requests.len(), "requests were still running at the stop");
     }
     Ok(())
 }
@@ -97,7 +87,10 @@ struct Running {
     request_timeout: Duration,
 }
 
-fn with_conventions(routes: Router, running: Running) -> Router {
+/// `routes` with what every request gets: an id, a span, a time limit, and problems as answers to all that goes wrong.
+/// Handlers run as tasks of `requests`.
+pub fn with_conventions(routes: Router, request_timeout: Duration, requests: &TaskTracker) -> Router {
+    let running = Running { requests: requests.clone(), request_timeout };
     // Layers run from the last to the first.
     routes
         .fallback(route_not_found)
@@ -131,20 +124,12 @@ async fn finish_whatever_the_client_does(State(running): State<Running>, request
 }
 
 fn request_span(request: &Request) -> Span {
-    let request_id = request
-        .extensions()
-        .get::<RequestId>()
-        .and_then(|id| id.header_value().to_str().ok());
+    let request_id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
     info_span!("request", method = %request.method(), path = request.uri().path(), request.id = request_id)
 }
 
 async fn route_not_found() -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "route_not_found",
-        "There is nothing here",
-        "Check the path.",
-    )
+    Problem::new(StatusCode::NOT_FOUND, "route_not_found", "There is nothing here", "Check the path.")
 }
 
 async fn method_not_allowed() -> Problem {

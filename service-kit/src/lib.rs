@@ -22,3 +22,6 @@ pub mod broker;
 pub mod consumer;
 pub mod outbox;
 pub mod parked;
+
+#[cfg(feature = "testing")]
+pub mod testing;

@@ -110,16 +110,7 @@ pub fn open(database: PgPool, broker: Broker, schema: &'static str) -> (Outbox, 
          returning id, event, order_id, data, traceparent"
     );
     let delete = format!("delete from {schema}.outbox where id = any($1)");
-    (
-        Outbox { committed: sender },
-        Relay {
-            committed,
-            database,
-            broker,
-            claim,
-            delete,
-        },
-    )
+    (Outbox { committed: sender }, Relay { committed, database, broker, claim, delete })
 }
 
 impl Relay {
@@ -136,12 +127,8 @@ impl Relay {
 
     async fn publish_on(&mut self, session: &Session, stop: &CancellationToken) -> anyhow::Result<()> {
         let channel = &session.channel;
-        within(
-            PUBLISH_DEADLINE,
-            "asking for confirms",
-            channel.confirm_select(ConfirmSelectOptions::default()),
-        )
-        .await?;
+        within(PUBLISH_DEADLINE, "asking for confirms", channel.confirm_select(ConfirmSelectOptions::default()))
+            .await?;
         let mut sweep = tokio::time::interval(SWEEP_PERIOD);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut handed_over = Vec::new();
@@ -163,9 +150,7 @@ impl Relay {
             bail!("the connection is lost");
         }
         loop {
-            let claimed = sqlx::query_as(AssertSqlSafe(self.claim.clone()))
-                .fetch_all(&self.database)
-                .await;
+            let claimed = sqlx::query_as(AssertSqlSafe(self.claim.clone())).fetch_all(&self.database).await;
             let mut messages: Vec<Message> = match claimed {
                 Ok(messages) => messages,
                 Err(problem) => {
@@ -176,10 +161,7 @@ impl Relay {
             if messages.is_empty() {
                 return Ok(());
             }
-            info!(
-                messages = messages.len(),
-                "publishing events that were left in the outbox"
-            );
+            info!(messages = messages.len(), "publishing events that were left in the outbox");
             messages.sort_by_key(|message| message.id);
             self.publish(&session.channel, &messages).await?;
         }
@@ -189,21 +171,14 @@ impl Relay {
     async fn publish(&self, channel: &Channel, messages: &[Message]) -> anyhow::Result<()> {
         for batch in messages.chunks(BATCH) {
             let publishing = self.publish_and_confirm(channel, batch);
-            let confirmed = tokio::time::timeout(PUBLISH_DEADLINE, publishing)
-                .await
-                .context("no confirm in time")??;
+            let confirmed =
+                tokio::time::timeout(PUBLISH_DEADLINE, publishing).await.context("no confirm in time")??;
             let unconfirmed = batch.len() - confirmed.len();
             if unconfirmed > 0 {
-                warn!(
-                    unconfirmed,
-                    "the broker could not route or store events; declaring the queues again"
-                );
+                warn!(unconfirmed, "the broker could not route or store events; declaring the queues again");
                 self.broker.declare(channel).await?;
             }
-            let deleted = sqlx::query(AssertSqlSafe(self.delete.clone()))
-                .bind(confirmed)
-                .execute(&self.database)
-                .await;
+            let deleted = sqlx::query(AssertSqlSafe(self.delete.clone())).bind(confirmed).execute(&self.database).await;
             if let Err(problem) = deleted {
                 warn!(%problem, "published events stay in the outbox and will be published again");
             }
@@ -215,17 +190,12 @@ impl Relay {
     /// the whole batch before it looks at returned messages: lapin may attach a return to another message's confirm.
     async fn publish_and_confirm(&self, channel: &Channel, batch: &[Message]) -> anyhow::Result<Vec<Uuid>> {
         let exchange = self.broker.topology.exchange();
-        let mandatory = BasicPublishOptions {
-            mandatory: true,
-            ..BasicPublishOptions::default()
-        };
+        let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let mut confirms = Vec::with_capacity(batch.len());
         for message in batch {
             let body = serde_json::to_vec(&message.envelope(self.broker.event_source()))?;
             let (exchange, routing_key) = (exchange.as_str().into(), message.event.as_str().into());
-            let sent = channel
-                .basic_publish(exchange, routing_key, mandatory, &body, properties(message))
-                .await?;
+            let sent = channel.basic_publish(exchange, routing_key, mandatory, &body, properties(message)).await?;
             confirms.push((message.id, sent));
         }
         let mut taken = HashSet::with_capacity(batch.len());
@@ -241,12 +211,7 @@ impl Relay {
             returned.extend(confirmation.take_message());
         }
         for message in returned {
-            let id = message
-                .delivery
-                .properties
-                .message_id()
-                .as_ref()
-                .and_then(|id| id.as_str().parse().ok());
+            let id = message.delivery.properties.message_id().as_ref().and_then(|id| id.as_str().parse().ok());
             match id {
                 Some(id) => taken.remove(&id),
                 None => bail!("a message came back without its id"),

@@ -54,13 +54,7 @@ impl<Status> PageRequest<Status> {
         let has_more = rows.len() > usize::from(self.limit);
         rows.truncate(usize::from(self.limit));
         let next_cursor = rows.last().filter(|_| has_more).map(|last| to_cursor(id(last)));
-        Page {
-            data: rows,
-            page: PageInfo {
-                limit: self.limit,
-                next_cursor,
-            },
-        }
+        Page { data: rows, page: PageInfo { limit: self.limit, next_cursor } }
     }
 }
 
@@ -95,21 +89,15 @@ where
             }
         });
         let limit = parameters.limit.map_or(Ok(DEFAULT_LIMIT), |limit| limit.parse());
-        let limit = limit
-            .ok()
-            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-            .unwrap_or_else(|| {
-                let detail = format!("must be an integer from 1 to {MAX_LIMIT}");
-                errors.push(FieldError::new("/limit", "out_of_range", detail));
-                DEFAULT_LIMIT
-            });
+        let limit = limit.ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).unwrap_or_else(|| {
+            let detail = format!("must be an integer from 1 to {MAX_LIMIT}");
+            errors.push(FieldError::new("/limit", "out_of_range", detail));
+            DEFAULT_LIMIT
+        });
         if !errors.is_empty() {
             return Err(Problem::validation_failed(&errors));
         }
-        let before = parameters
-            .cursor
-            .map(|cursor| from_cursor(&cursor).ok_or_else(invalid_cursor))
-            .transpose()?;
+        let before = parameters.cursor.map(|cursor| from_cursor(&cursor).ok_or_else(invalid_cursor)).transpose()?;
         Ok(Self { status, limit, before })
     }
 }
@@ -136,11 +124,7 @@ mod tests {
     use super::*;
 
     fn request(limit: u16) -> PageRequest<()> {
-        PageRequest {
-            status: None,
-            limit,
-            before: None,
-        }
+        PageRequest { status: None, limit, before: None }
     }
 
     #[test]

@@ -40,11 +40,7 @@ pub struct FieldError {
 impl FieldError {
     /// An error at `pointer`, given without the leading `#`.
     pub fn new(pointer: impl AsRef<str>, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            pointer: format!("#{}", pointer.as_ref()),
-            code,
-            detail: detail.into(),
-        }
+        Self { pointer: format!("#{}", pointer.as_ref()), code, detail: detail.into() }
     }
 }
 
@@ -52,14 +48,7 @@ impl Problem {
     /// A problem with a stable `code` for machines, a `title` that is the same for every occurrence, and a `detail`
     /// that tells the person at the other end what to do.
     pub fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            title,
-            detail: detail.into(),
-            members: Map::new(),
-            headers: Vec::new(),
-        }
+        Self { status, code, title, detail: detail.into(), members: Map::new(), headers: Vec::new() }
     }
 
     /// The body or query was understood and is not acceptable.
@@ -81,9 +70,7 @@ impl Problem {
             "Not authenticated",
             "Send a valid access token in the header Authorization.",
         );
-        problem
-            .headers
-            .push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+        problem.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         problem
     }
 
@@ -172,9 +159,7 @@ pub async fn render(request: Request, next: Next) -> Response {
     };
     let request_id = request_id.as_ref().and_then(|id| id.header_value().to_str().ok());
     let body = problem.into_body(&instance, request_id).to_string();
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     *response.body_mut() = body.into();
     response
 }

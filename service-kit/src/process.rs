@@ -83,10 +83,7 @@ pub struct Parts {
 impl Parts {
     /// No parts yet; `stop` tells all of them to finish.
     pub fn new(stop: CancellationToken) -> Self {
-        Self {
-            running: JoinSet::new(),
-            stop,
-        }
+        Self { running: JoinSet::new(), stop }
     }
 
     /// Runs a part in a task of its own. It must end soon after the token that it is given is cancelled.

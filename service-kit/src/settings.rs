@@ -1,9 +1,6 @@
 //! The settings that both services share. Every one is an environment variable; `--help` lists them.
 
-#![expect(
-    clippy::doc_markdown,
-    reason = "the descriptions are shown by --help, where backticks would be noise"
-)]
+#![expect(clippy::doc_markdown, reason = "the descriptions are shown by --help, where backticks would be noise")]
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -92,10 +89,9 @@ impl std::str::FromStr for DemoToken {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once('=') {
-            Some((token, user)) if !token.is_empty() && !user.is_empty() => Ok(Self {
-                token: token.to_owned(),
-                user: UserId(user.to_owned()),
-            }),
+            Some((token, user)) if !token.is_empty() && !user.is_empty() => {
+                Ok(Self { token: token.to_owned(), user: UserId(user.to_owned()) })
+            }
             _ => Err("must be TOKEN=USER, with neither empty"),
         }
     }

@@ -51,10 +51,7 @@ fn payment_cancel_event() {
     assert_eq!(PaymentCancel::NAME, "payment-cancel-event");
     for (reason, wire) in [(CancelReason::User, "user"), (CancelReason::Expired, "expired")] {
         assert_wire_format(
-            &PaymentCancel {
-                order_id: OrderId(ORDER),
-                reason,
-            },
+            &PaymentCancel { order_id: OrderId(ORDER), reason },
             json!({"orderId": ORDER, "reason": wire}),
         );
     }
@@ -108,20 +105,14 @@ fn the_envelope_is_a_cloud_event() {
         "data": {"orderId": ORDER, "createdBy": "somerandomuserid", "bill": 62243, "currency": "USD"},
     });
     assert_eq!(serde_json::to_value(&envelope).expect("serializes"), wire);
-    assert_eq!(
-        serde_json::from_value::<Envelope<PaymentCreate>>(wire).expect("parses"),
-        envelope
-    );
+    assert_eq!(serde_json::from_value::<Envelope<PaymentCreate>>(wire).expect("parses"), envelope);
 }
 
 #[test]
 fn a_reader_ignores_fields_that_it_does_not_know() {
     let newer = json!({"orderId": ORDER, "createdBy": "somerandomuserid", "bill": 62243, "currency": "USD",
                        "loyaltyPoints": 7});
-    assert_eq!(
-        serde_json::from_value::<PaymentCreate>(newer).expect("parses"),
-        payment_create()
-    );
+    assert_eq!(serde_json::from_value::<PaymentCreate>(newer).expect("parses"), payment_create());
 }
 
 #[test]
@@ -133,9 +124,6 @@ fn an_event_that_lacks_what_money_needs_is_refused() {
         json!({"orderId": ORDER, "createdBy": "u", "bill": 1, "currency": "usd"}),
         json!({"orderId": "7", "createdBy": "u", "bill": 1, "currency": "USD"}),
     ] {
-        assert!(
-            serde_json::from_value::<PaymentCreate>(broken.clone()).is_err(),
-            "{broken} must be refused"
-        );
+        assert!(serde_json::from_value::<PaymentCreate>(broken.clone()).is_err(), "{broken} must be refused");
     }
 }

@@ -1,0 +1,57 @@
+//! `DELETE /api/orders/{id}`.
+
+use axum::http::StatusCode;
+use serde_json::json;
+use shared_events::events::ProcessedStatus;
+use sqlx::PgPool;
+
+use crate::helpers::{TestApp, processed};
+
+#[sqlx::test(migrations = false)]
+async fn a_cancel_is_told_to_the_payments_service(database: PgPool) {
+    let service = TestApp::start(database).await;
+    let id = service.placed_order().await;
+    let order = service.delete_order(id).await.expect(StatusCode::OK);
+    assert_eq!((&order["status"], &order["cancelReason"]), (&json!("cancelled"), &json!("user")));
+    let event = ("payment-cancel-event".to_owned(), json!({"orderId": id, "reason": "user"}));
+    assert_eq!(service.outbox(id).await.last(), Some(&event));
+    assert_eq!(service.history(id).await, ["created order_placed", "cancelled cancelled_by_user"]);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_second_cancel_answers_the_same(database: PgPool) {
+    let service = TestApp::start(database).await;
+    let id = service.placed_order().await;
+    let first = service.delete_order(id).await.expect(StatusCode::OK);
+    let second = service.delete_order(id).await.expect(StatusCode::OK);
+    assert_eq!(first, second);
+    assert_eq!(service.outbox(id).await.len(), 2, "one event for the order and one for its cancel");
+}
+
+#[sqlx::test(migrations = false)]
+async fn many_cancels_at_once_cancel_once(database: PgPool) {
+    let service = TestApp::start(database).await;
+    let id = service.placed_order().await;
+    let (a, b, c) = tokio::join!(service.delete_order(id), service.delete_order(id), service.delete_order(id));
+    for answer in [a, b, c] {
+        assert_eq!(answer.expect(StatusCode::OK)["version"], 2);
+    }
+    assert_eq!(service.outbox(id).await.len(), 2);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_paid_order_can_be_cancelled_until_it_is_delivered(database: PgPool) {
+    let service = TestApp::start(database).await;
+    let (paid, delivered) = (service.placed_order().await, service.placed_order().await);
+    for id in [paid, delivered] {
+        service.hear(vec![processed(id, 3, ProcessedStatus::Paid)]).await;
+    }
+    let order = service.delete_order(paid).await.expect(StatusCode::OK);
+    assert_eq!((&order["status"], &order["deliverAt"]), (&json!("cancelled"), &json!(null)));
+
+    service.execute("update orders.orders set deliver_at = now() where id = $1", delivered).await;
+    orders_service::timers::deliver_due(&service.app).await.expect("the database answers");
+    let refusal = service.delete_order(delivered).await;
+    refusal.expect_problem(StatusCode::CONFLICT, "order_not_cancellable");
+    assert_eq!(service.get_order(delivered).await["status"], "delivered");
+}

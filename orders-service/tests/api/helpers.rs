@@ -1,0 +1,131 @@
+//! The service under test, with its requests named after its routes.
+
+use axum::http::{Method, StatusCode};
+use chrono::Utc;
+use clap::Parser;
+use orders_service::config::Config;
+use orders_service::{App, MIGRATOR, SCHEMA, http, payment_events};
+use serde_json::{Value, json};
+use service_kit::batcher::Workers;
+use service_kit::broker::Broker;
+use service_kit::testing::{self, Answer, Client, DEMO_TOKENS, TOKEN};
+use service_kit::{database, outbox};
+use shared_events::envelope::{self, Envelope, SpecVersion};
+use shared_events::events::{Event, PaymentProcessed, ProcessedStatus};
+use shared_events::ids::{OrderId, PaymentId};
+use shared_events::money::{Currency, MinorUnits};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+/// The service on a fresh database, without a broker: what it would publish stays in its outbox.
+pub struct TestApp {
+    pub app: App,
+    pub client: Client,
+    _workers: Workers,
+}
+
+impl TestApp {
+    pub async fn start(superuser: PgPool) -> Self {
+        testing::bootstrap(&superuser).await;
+        let url = testing::url_as(&superuser, "orders_service", "orders-demo-password");
+        testing::migrate(&url, SCHEMA, &MIGRATOR).await;
+        let config = Config::parse_from([
+            "orders-service",
+            "--database-url",
+            &url,
+            "--amqp-url",
+            "amqp://localhost",
+            "--auth-demo-tokens",
+            DEMO_TOKENS,
+        ]);
+        let database = database::pool(&url, 4).expect("a pool");
+        let broker = Broker::new(&config.settings, "orders-service").expect("a broker");
+        let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA);
+        let (app, workers) = App::new(database, outbox, &config);
+        Self { client: Client::new(http::routes(app.clone())), app, _workers: workers }
+    }
+
+    pub async fn post_order(&self, body: Value) -> Answer {
+        self.client.send(Method::POST, "/api/orders", TOKEN, &body).await
+    }
+
+    /// Places an order and answers its id.
+    pub async fn placed_order(&self) -> OrderId {
+        id_of(&self.post_order(json!({"bill": 62243})).await.expect(StatusCode::CREATED))
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.client.send(Method::GET, path, TOKEN, &Value::Null).await
+    }
+
+    pub async fn get_order(&self, id: OrderId) -> Value {
+        self.get(&format!("/api/orders/{id}")).await.expect(StatusCode::OK)
+    }
+
+    pub async fn delete_order(&self, id: OrderId) -> Answer {
+        self.client.send(Method::DELETE, &format!("/api/orders/{id}"), TOKEN, &Value::Null).await
+    }
+
+    /// The order's history as `status cause` lines.
+    pub async fn history(&self, id: OrderId) -> Vec<String> {
+        let entries = self.get(&format!("/api/orders/{id}/events")).await.expect(StatusCode::OK);
+        let line = |entry: &Value| {
+            format!("{} {}", entry["status"].as_str().unwrap_or("?"), entry["cause"].as_str().unwrap_or("?"))
+        };
+        entries.as_array().expect("a list").iter().map(line).collect()
+    }
+
+    /// Gives events to the consumer, as one batch; answers why any were refused.
+    pub async fn hear(&self, events: Vec<PaymentProcessed>) -> Vec<String> {
+        let batch = events.into_iter().map(in_envelope).collect();
+        let refused =
+            payment_events::on_payment_processed(self.app.clone(), batch).await.expect("the database answers");
+        refused.into_iter().map(|impossible| impossible.reason).collect()
+    }
+
+    /// The names and data of the events in the outbox that are about this order.
+    pub async fn outbox(&self, id: OrderId) -> Vec<(String, Value)> {
+        sqlx::query_as("select event, data from orders.outbox where order_id = $1 order by id")
+            .bind(id)
+            .fetch_all(&self.app.database)
+            .await
+            .expect("the outbox can be read")
+    }
+
+    /// Changes the rows behind the service's back, to make time pass.
+    pub async fn execute(&self, statement: &'static str, id: OrderId) {
+        sqlx::query(statement).bind(id).execute(&self.app.database).await.expect("the statement runs");
+    }
+}
+
+pub fn id_of(order: &Value) -> OrderId {
+    OrderId(order["id"].as_str().expect("an id").parse().expect("a UUID"))
+}
+
+/// News of the payment of a [`TestApp::placed_order`].
+pub fn processed(order_id: OrderId, version: i32, status: ProcessedStatus) -> PaymentProcessed {
+    PaymentProcessed {
+        order_id,
+        payment_id: PaymentId(Uuid::nil()),
+        status,
+        version,
+        bill: MinorUnits(62243),
+        currency: Currency::DEFAULT,
+        decline_code: None,
+    }
+}
+
+fn in_envelope(event: PaymentProcessed) -> Envelope<PaymentProcessed> {
+    Envelope {
+        specversion: SpecVersion::V1,
+        id: Uuid::now_v7(),
+        source: "/payments-service".to_owned(),
+        event: PaymentProcessed::NAME.to_owned(),
+        subject: event.order_id,
+        time: Utc::now(),
+        datacontenttype: "application/json".to_owned(),
+        dataschema: envelope::data_schema(PaymentProcessed::NAME),
+        traceparent: None,
+        data: event,
+    }
+}

@@ -1,0 +1,10 @@
+//! The orders service with its real database, from its routes to its rows.
+
+mod helpers;
+
+mod access;
+mod cancel_order;
+mod create_order;
+mod payment_processed;
+mod read_orders;
+mod timers;

@@ -1,0 +1,105 @@
+//! What the tests of both services stand on: a database with roles and schemas, and a client without a socket.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use serde_json::Value;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgPool};
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use crate::http::with_conventions;
+
+/// The token of the demo user `somerandomuserid`.
+pub const TOKEN: &str = "thisisajwttoken";
+/// The token of another demo user, `alice`.
+pub const ALICE: &str = "alice-token";
+/// Both, as the setting `AUTH_DEMO_TOKENS`.
+pub const DEMO_TOKENS: &str = "thisisajwttoken=somerandomuserid,alice-token=alice";
+
+/// Sets up roles and schemas in the empty database of a test, as an operator would.
+pub async fn bootstrap(superuser: &PgPool) {
+    let statements = include_str!("../../migrations/bootstrap.sql");
+    sqlx::raw_sql(statements).execute(superuser).await.expect("the bootstrap runs");
+}
+
+/// The URL of the same database for one of the roles that the bootstrap made.
+pub fn url_as(superuser: &PgPool, role: &str, password: &str) -> String {
+    let options: PgConnectOptions = superuser.connect_options().as_ref().clone();
+    options.username(role).password(password).to_url_lossy().to_string()
+}
+
+/// Runs the migrations of a schema as the role that owns it.
+pub async fn migrate(url: &str, schema: &'static str, migrator: &sqlx::migrate::Migrator) {
+    let mut connection = PgConnectOptions::from_str(url).expect("a URL").connect().await.expect("the role may log in");
+    crate::database::migrate(&mut connection, schema, migrator).await.expect("the migrations run");
+}
+
+/// Sends requests to routes as the gateway would.
+pub struct Client {
+    app: Router,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body; `null` when there is none or it is not JSON.
+    pub body: Value,
+}
+
+impl Client {
+    /// A client of these routes.
+    pub fn new(routes: Router) -> Self {
+        Self { app: with_conventions(routes, Duration::from_secs(20), &TaskTracker::new()) }
+    }
+
+    /// Sends a request with a token and, unless it is `null`, a JSON body.
+    pub async fn send(&self, method: Method, path: &str, token: &str, body: &Value) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header(AUTHORIZATION, token);
+        if !body.is_null() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        self.send_raw(request.body(body).expect("a request")).await
+    }
+
+    /// Sends any request.
+    pub async fn send_raw(&self, request: Request<Body>) -> Answer {
+        let Ok(response) = self.app.clone().oneshot(request).await;
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a whole body");
+        let body = serde_json::from_slice(&bytes).unwrap_or_default();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+}
+
+impl Answer {
+    /// Asserts the status and answers the `data` of the body.
+    #[track_caller]
+    pub fn expect(self, status: StatusCode) -> Value {
+        assert_eq!(self.status, status, "{}", self.body);
+        self.body["data"].clone()
+    }
+
+    /// Asserts that this is a problem as RFC 9457 has it, with this status and code, and answers its body.
+    #[track_caller]
+    pub fn expect_problem(self, status: StatusCode, code: &str) -> Value {
+        assert_eq!((self.status, self.body["code"].as_str()), (status, Some(code)), "{}", self.body);
+        assert_eq!(self.headers.get(CONTENT_TYPE).expect("a content type"), "application/problem+json");
+        assert_eq!(self.body["status"], status.as_u16());
+        assert_eq!(self.body["type"], format!("/problems/{code}"));
+        for member in ["title", "detail", "instance", "requestId"] {
+            assert!(self.body[member].as_str().is_some_and(|text| !text.is_empty()), "{member} in {}", self.body);
+        }
+        self.body
+    }
+}
