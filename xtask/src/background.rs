@@ -44,18 +44,11 @@ pub(crate) fn start(dir: &Path, life: Life, variables: &[(&str, String)]) -> Res
     if life == Life::Ours {
         command.args(["--pdeathsig", "TERM"]);
     }
-    command
-        .args(["--", "env", signals::UNBLOCK])
-        .arg(env::current_exe()?)
-        .args(["supervise", "--dir"])
-        .arg(dir);
+    command.args(["--", "env", signals::UNBLOCK]).arg(env::current_exe()?).args(["supervise", "--dir"]).arg(dir);
     command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     let child = command.spawn().context("cannot start the supervisor")?;
-    Ok(Background {
-        dir: dir.to_owned(),
-        child,
-    })
+    Ok(Background { dir: dir.to_owned(), child })
 }
 
 pub(crate) fn log(dir: &Path) -> PathBuf {
@@ -102,9 +95,7 @@ pub(crate) fn serve(options: &StackDir) -> Result<ExitCode> {
 
 /// Runs the planned stack of a folder until a signal asks for its end.
 pub(crate) fn supervise(dir: &Path, ready: mpsc::Sender<Event>, events: mpsc::Receiver<Event>) -> Result<()> {
-    let Some(_lock) = state::lock(dir)? else {
-        bail!("a stack already runs in {}", dir.display())
-    };
+    let Some(_lock) = state::lock(dir)? else { bail!("a stack already runs in {}", dir.display()) };
     let plan = Plan::load(dir)?;
     let ended = end_leftovers(dir);
     if ended > 0 {

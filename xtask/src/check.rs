@@ -21,15 +21,7 @@ type Step = (&'static str, fn() -> Result<Outcome>);
 const STEPS: [Step; 5] = [
     ("format", || run(paths::cargo().args(["fmt", "--all", "--check"]))),
     ("lints", || {
-        run(paths::cargo().args([
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--quiet",
-            "--",
-            "-D",
-            "warnings",
-        ]))
+        run(paths::cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
     }),
     ("generated files", generated_files),
     ("bans, licences, sources", || deny(&["bans", "licenses", "sources"])),
@@ -55,11 +47,7 @@ pub(crate) fn run_all() -> Result<ExitCode> {
 }
 
 fn run(command: &mut Command) -> Result<Outcome> {
-    Ok(if command.status()?.success() {
-        Outcome::Passed
-    } else {
-        Outcome::Failed
-    })
+    Ok(if command.status()?.success() { Outcome::Passed } else { Outcome::Failed })
 }
 
 fn generated_files() -> Result<Outcome> {
@@ -68,13 +56,9 @@ fn generated_files() -> Result<Outcome> {
 
 fn deny(checks: &[&str]) -> Result<Outcome> {
     if !is_deny_installed() {
-        return Ok(Outcome::Skipped(
-            "`cargo install cargo-deny --locked` installs what it needs",
-        ));
+        return Ok(Outcome::Skipped("`cargo install cargo-deny --locked` installs what it needs"));
     }
-    run(paths::cargo()
-        .args(["deny", "--all-features", "check", "--hide-inclusion-graph"])
-        .args(checks))
+    run(paths::cargo().args(["deny", "--all-features", "check", "--hide-inclusion-graph"]).args(checks))
 }
 
 /// The only step that needs the network.
@@ -85,12 +69,9 @@ fn advisories() -> Result<Outcome> {
     if !paths::cargo().args(["deny", "fetch", "db"]).status()?.success() {
         return Ok(Outcome::Skipped("the advisory database cannot be reached"));
     }
-    deny(&["--disable-fetch", "advisories"])
+    deny(&["advisories"])
 }
 
 fn is_deny_installed() -> bool {
-    paths::cargo()
-        .args(["deny", "--version"])
-        .output()
-        .is_ok_and(|output| output.status.success())
+    paths::cargo().args(["deny", "--version"]).output().is_ok_and(|output| output.status.success())
 }

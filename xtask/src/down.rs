@@ -28,9 +28,7 @@ pub(crate) fn run(options: &StackDir) -> Result<ExitCode> {
         }
         None => match background::end_leftovers(&dir) {
             0 => print::out(format_args!("nothing runs in {}", dir.display())),
-            ended => print::out(format_args!(
-                "the stack had lost its supervisor; ended {ended} processes"
-            )),
+            ended => print::out(format_args!("the stack had lost its supervisor; ended {ended} processes")),
         },
     }
     Ok(ExitCode::SUCCESS)
@@ -46,10 +44,7 @@ fn stop(dir: &Path, supervisor: Pid) -> Result<()> {
         if Instant::now() > deadline {
             kill(supervisor, Signal::SIGKILL)?;
             thread::sleep(Duration::from_secs(1));
-            ensure!(
-                state::lock(dir)?.is_some(),
-                "the supervisor (pid {supervisor}) cannot be stopped"
-            );
+            ensure!(state::lock(dir)?.is_some(), "the supervisor (pid {supervisor}) cannot be stopped");
         }
         thread::sleep(Duration::from_millis(20));
     }

@@ -47,10 +47,7 @@ pub(crate) fn ensure_installed() -> Result<()> {
     };
     print::out(format_args!("installing {list} with apt"));
     shell.args(["-c", SCRIPT, "sh"]).args(&missing).stdin(Stdio::null());
-    ensure!(
-        shell.status()?.success(),
-        "apt-get has failed; by hand it is:\n  {by_hand}"
-    );
+    ensure!(shell.status()?.success(), "apt-get has failed; by hand it is:\n  {by_hand}");
     let still_missing = self::missing();
     ensure!(still_missing.is_empty(), "still missing: {}", still_missing.join(" "));
     Ok(())
@@ -64,11 +61,7 @@ fn missing() -> Vec<&'static str> {
         ("nginx", paths::program("nginx")),
         ("util-linux", paths::program("setpriv")),
     ];
-    needed
-        .into_iter()
-        .filter(|(_, found)| found.is_none())
-        .map(|(package, _)| package)
-        .collect()
+    needed.into_iter().filter(|(_, found)| found.is_none()).map(|(package, _)| package).collect()
 }
 
 /// A shell that may install packages without asking anybody.
@@ -88,10 +81,6 @@ fn privileged_shell() -> Option<Command> {
 
 fn quiet(program: &Path, args: &[&str]) -> bool {
     let mut command = Command::new(program);
-    command
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }

@@ -44,12 +44,8 @@ fn below(folder: &Path) -> Vec<Pid> {
     let Ok(processes) = fs::read_dir("/proc") else {
         return Vec::new();
     };
-    let pids = processes
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.map(Pid::from_raw)
-        .filter(|pid| *pid != Pid::this() && works_below(*pid, folder))
-        .collect()
+    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.map(Pid::from_raw).filter(|pid| *pid != Pid::this() && works_below(*pid, folder)).collect()
 }
 
 /// A zombie has neither of the two links, so it does not count.

@@ -30,9 +30,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         "supervisor" => background::log(&dir),
         name => dir.join("log").join(format!("{name}.log")),
     };
-    let Ok(mut log) = File::open(&path) else {
-        bail!("there is no log of that name; there are: {}", names(&dir))
-    };
+    let Ok(mut log) = File::open(&path) else { bail!("there is no log of that name; there are: {}", names(&dir)) };
     loop {
         // A reader such as `head` may close the pipe early.
         let read_on = copy(&mut log).is_ok() && options.follow;
@@ -57,13 +55,7 @@ fn copy(log: &mut File) -> Result<()> {
 
 fn names(dir: &Path) -> String {
     let files = fs::read_dir(dir.join("log")).into_iter().flatten().flatten();
-    let mut names: Vec<_> = files
-        .filter_map(|file| Some(file.path().file_stem()?.to_str()?.to_owned()))
-        .collect();
+    let mut names: Vec<_> = files.filter_map(|file| Some(file.path().file_stem()?.to_str()?.to_owned())).collect();
     names.sort();
-    if names.is_empty() {
-        "none yet".to_owned()
-    } else {
-        names.join(", ")
-    }
+    if names.is_empty() { "none yet".to_owned() } else { names.join(", ") }
 }

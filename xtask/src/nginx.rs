@@ -18,16 +18,9 @@ use crate::stack::Layout;
 pub(crate) fn prepare(layout: &Layout, address: SocketAddr, services: &[Part]) -> Result<Part> {
     let folder = layout.folder("gateway")?;
     let template = fs::read_to_string(paths::root().join("gateway/gateway.conf.template"))?;
-    fs::write(
-        folder.join("gateway.conf"),
-        render(&template, address, &layout.log("gateway-access")),
-    )?;
+    fs::write(folder.join("gateway.conf"), render(&template, address, &layout.log("gateway-access")))?;
     fs::write(folder.join("nginx.conf"), configuration(&folder, services))?;
-    let text = |path: &Path| {
-        path.to_str()
-            .map(str::to_owned)
-            .context("the path of the stack is not UTF-8")
-    };
+    let text = |path: &Path| path.to_str().map(str::to_owned).context("the path of the stack is not UTF-8");
     let args = vec![
         // Otherwise it writes to /var/log before it has read its configuration.
         "-e".to_owned(),
@@ -61,11 +54,7 @@ pub(crate) fn prepare(layout: &Layout, address: SocketAddr, services: &[Part]) -
 
 /// Where a client on this machine reaches a listening address.
 pub(crate) fn reachable(address: IpAddr) -> IpAddr {
-    if address.is_unspecified() {
-        Ipv4Addr::LOCALHOST.into()
-    } else {
-        address
-    }
+    if address.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address }
 }
 
 fn render(template: &str, address: SocketAddr, access_log: &Path) -> String {
@@ -97,11 +86,7 @@ fn configuration(folder: &Path, services: &[Part]) -> String {
          events {{\n    worker_connections {connections};\n}}\n\
          http {{\n{temporary}{orders}{payments}    include \"{folder}/gateway.conf\";\n}}\n",
         // Another user could not enter a folder below root's home.
-        user = if nix::unistd::Uid::effective().is_root() {
-            "user root;\n"
-        } else {
-            ""
-        },
+        user = if nix::unistd::Uid::effective().is_root() { "user root;\n" } else { "" },
         orders = upstream("orders", services::ORDERS, services),
         payments = upstream("payments", services::PAYMENTS, services),
     )
@@ -110,25 +95,16 @@ fn configuration(folder: &Path, services: &[Part]) -> String {
 /// As many as the kernel lets us have, within reason.
 fn open_files() -> u32 {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let hard = limits.lines().find_map(|line| {
-        line.strip_prefix("Max open files")?
-            .split_whitespace()
-            .nth(1)?
-            .parse()
-            .ok()
-    });
+    let hard =
+        limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().nth(1)?.parse().ok());
     hard.unwrap_or(1024).min(16384)
 }
 
 fn upstream(name: &str, service: &str, services: &[Part]) -> String {
-    let ports = services
-        .iter()
-        .filter(|part| part.name.starts_with(service))
-        .map(|part| part.ports[0]);
+    let ports = services.iter().filter(|part| part.name.starts_with(service)).map(|part| part.ports[0]);
     // A replica that restarts is back within a second, so it is not left out for longer.
-    let servers: Vec<_> = ports
-        .map(|port| format!("        server 127.0.0.1:{port} max_fails=1 fail_timeout=1s;\n"))
-        .collect();
+    let servers: Vec<_> =
+        ports.map(|port| format!("        server 127.0.0.1:{port} max_fails=1 fail_timeout=1s;\n")).collect();
     let servers = servers.concat();
     format!("    upstream {name} {{\n{servers}        keepalive 64;\n        keepalive_requests 100000;\n    }}\n")
 }

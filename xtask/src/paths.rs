@@ -31,9 +31,7 @@ pub(crate) fn open_dir(dir: &Path) -> Result<PathBuf> {
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     let manifest = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-    Path::new(&manifest)
-        .parent()
-        .map_or_else(|| ".".into(), Path::to_path_buf)
+    Path::new(&manifest).parent().map_or_else(|| ".".into(), Path::to_path_buf)
 }
 
 /// Cargo's target folder for this repository.
@@ -52,7 +50,5 @@ pub(crate) fn cargo() -> Command {
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    folders
-        .map(|folder| folder.join(name))
-        .find(|candidate| candidate.is_file())
+    folders.map(|folder| folder.join(name)).find(|candidate| candidate.is_file())
 }

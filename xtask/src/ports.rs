@@ -22,24 +22,13 @@ pub(crate) struct Ports {
 impl Ports {
     pub(crate) fn load(dir: &Path) -> Self {
         let file = dir.join("ports.json");
-        let chosen = fs::read(&file)
-            .ok()
-            .and_then(|json| serde_json::from_slice(&json).ok())
-            .unwrap_or_default();
-        Self {
-            file,
-            chosen,
-            taken: Vec::new(),
-        }
+        let chosen = fs::read(&file).ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
+        Self { file, chosen, taken: Vec::new() }
     }
 
     /// The port kept for a purpose, or another one if something else listens there by now.
     pub(crate) fn get(&mut self, purpose: &str) -> Result<u16> {
-        let kept = self
-            .chosen
-            .get(purpose)
-            .copied()
-            .filter(|port| self.is_available(*port));
+        let kept = self.chosen.get(purpose).copied().filter(|port| self.is_available(*port));
         let port = match kept {
             Some(port) => port,
             None => (0..RANGE.end - RANGE.start)
@@ -68,9 +57,7 @@ pub(crate) fn is_free(address: IpAddr, port: u16) -> bool {
 
 /// Two stacks that start at the same moment should not try the same ports.
 fn seed() -> u16 {
-    let nanos = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.subsec_nanos());
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
     let span = u32::from(RANGE.end - RANGE.start);
     u16::try_from((nanos / 1000 + process::id().wrapping_mul(97)) % span).unwrap_or_default()
 }

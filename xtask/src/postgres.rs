@@ -145,9 +145,7 @@ fn can_enter(user: &str, folder: &Path) -> Result<bool> {
 fn as_user(user: Option<&str>, program: &Path) -> Command {
     let Some(user) = user else { return Command::new(program) };
     let mut command = Command::new("setpriv");
-    command
-        .args(["--reuid", user, "--regid", user, "--init-groups", "--"])
-        .arg(program);
+    command.args(["--reuid", user, "--regid", user, "--init-groups", "--"]).arg(program);
     command
 }
 
@@ -167,12 +165,7 @@ fn create(programs: &Path, data: &Path, user: Option<&str>) -> Result<()> {
         }
     }
     let mut initdb = as_user(user, &programs.join("initdb"));
-    initdb.args([
-        "--username=postgres",
-        "--auth=scram-sha-256",
-        "--encoding=UTF8",
-        "--no-locale",
-    ]);
+    initdb.args(["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--no-locale"]);
     initdb.arg("--pwfile").arg(&password).arg("-D").arg(&unfinished);
     let output = initdb.env("LANG", "C.UTF-8").stdin(Stdio::null()).output()?;
     fs::remove_file(&password)?;
@@ -185,9 +178,7 @@ fn create(programs: &Path, data: &Path, user: Option<&str>) -> Result<()> {
 fn check_version(programs: &Path, data: &str) -> Result<()> {
     let output = Command::new(programs.join("postgres")).arg("--version").output()?;
     let version = String::from_utf8_lossy(&output.stdout).into_owned();
-    let installed = version
-        .split_whitespace()
-        .find_map(|word| word.split('.').next()?.parse::<u32>().ok());
+    let installed = version.split_whitespace().find_map(|word| word.split('.').next()?.parse::<u32>().ok());
     ensure!(
         installed.is_none_or(|installed| installed.to_string() == data),
         "the data was made by PostgreSQL {data}, and this is {}: --fresh starts anew",
@@ -197,7 +188,5 @@ fn check_version(programs: &Path, data: &str) -> Result<()> {
 }
 
 fn text(path: &Path) -> Result<String> {
-    path.to_str()
-        .map(str::to_owned)
-        .context("the path of the stack is not UTF-8")
+    path.to_str().map(str::to_owned).context("the path of the stack is not UTF-8")
 }

@@ -35,10 +35,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut stack = background::start(&dir, Life::Ours, &[])?;
     let ready = progress::until_ready(&dir, stack.pid(), || {
         if stack.has_ended() {
-            return Some(format!(
-                "the database has stopped{}",
-                progress::tail(&background::log(&dir))
-            ));
+            return Some(format!("the database has stopped{}", progress::tail(&background::log(&dir))));
         }
         up::interruption(&interruptions)
     });
@@ -49,18 +46,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     stack.stop()?;
     let generated = generated?;
     let committed = paths::root().join(".sqlx");
-    if options.check {
-        compare(&read(&committed)?, &read(&generated)?)
-    } else {
-        replace(&committed, &generated)
-    }
+    if options.check { compare(&read(&committed)?, &read(&generated)?) } else { replace(&committed, &generated) }
 }
 
 /// Runs the migrations of every schema as the role that owns it.
 fn migrate(superuser: &str) -> Result<()> {
-    let psql = postgres::programs()
-        .context("PostgreSQL is not installed")?
-        .join("psql");
+    let psql = postgres::programs().context("PostgreSQL is not installed")?.join("psql");
     for schema in ["orders", "payments", "sandbox"] {
         let url = services::migration_url(schema, superuser).with_context(|| format!("no role for {schema}"))?;
         for file in migrations(&paths::root().join("migrations").join(schema))? {
@@ -102,31 +93,19 @@ fn generate(database: &str) -> Result<PathBuf> {
     }
     ensure!(clean.status()?.success(), "cargo clean has failed");
     let mut check = paths::cargo();
-    check
-        .args(["check", "--workspace", "--all-targets", "--target-dir"])
-        .arg(&build);
-    check
-        .env("SQLX_OFFLINE", "false")
-        .env("SQLX_OFFLINE_DIR", &queries)
-        .env("DATABASE_URL", database);
-    ensure!(
-        check.status()?.success(),
-        "the workspace does not compile against the migrated database"
-    );
+    check.args(["check", "--workspace", "--all-targets", "--target-dir"]).arg(&build);
+    check.env("SQLX_OFFLINE", "false").env("SQLX_OFFLINE_DIR", &queries).env("DATABASE_URL", database);
+    ensure!(check.status()?.success(), "the workspace does not compile against the migrated database");
     Ok(queries)
 }
 
 /// The names of our own packages.
 fn packages() -> Result<Vec<String>> {
-    let output = paths::cargo()
-        .args(["metadata", "--no-deps", "--format-version", "1"])
-        .output()?;
+    let output = paths::cargo().args(["metadata", "--no-deps", "--format-version", "1"]).output()?;
     ensure!(output.status.success(), "cargo metadata has failed");
     let metadata: Value = serde_json::from_slice(&output.stdout)?;
     let packages = metadata["packages"].as_array().into_iter().flatten();
-    Ok(packages
-        .filter_map(|package| Some(package["name"].as_str()?.to_owned()))
-        .collect())
+    Ok(packages.filter_map(|package| Some(package["name"].as_str()?.to_owned())).collect())
 }
 
 fn read(folder: &Path) -> Result<Queries> {
@@ -143,9 +122,7 @@ fn read(folder: &Path) -> Result<Queries> {
 
 fn compare(committed: &Queries, generated: &Queries) -> Result<ExitCode> {
     let names = committed.keys().chain(generated.keys());
-    let mut differing: Vec<_> = names
-        .filter(|name| committed.get(*name) != generated.get(*name))
-        .collect();
+    let mut differing: Vec<_> = names.filter(|name| committed.get(*name) != generated.get(*name)).collect();
     differing.sort();
     differing.dedup();
     if differing.is_empty() {
@@ -170,17 +147,10 @@ fn replace(committed: &Path, generated: &Path) -> Result<ExitCode> {
         fs::remove_file(committed.join(name))?;
     }
     // An unchanged file is left alone, so that nothing is compiled again because of it.
-    let changed: Vec<_> = after
-        .iter()
-        .filter(|(name, query)| before.get(*name) != Some(*query))
-        .collect();
+    let changed: Vec<_> = after.iter().filter(|(name, query)| before.get(*name) != Some(*query)).collect();
     for (name, _) in &changed {
         fs::copy(generated.join(name), committed.join(name))?;
     }
-    print::out(format_args!(
-        ".sqlx holds {} statements; {} changed",
-        after.len(),
-        changed.len()
-    ));
+    print::out(format_args!(".sqlx holds {} statements; {} changed", after.len(), changed.len()));
     Ok(ExitCode::SUCCESS)
 }

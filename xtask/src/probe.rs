@@ -26,12 +26,7 @@ pub(crate) enum Probe {
     /// An address answers 200.
     Http(String),
     /// The database takes connections and has its roles and schemas.
-    Bootstrapped {
-        psql: PathBuf,
-        url: String,
-        database: String,
-        script: PathBuf,
-    },
+    Bootstrapped { psql: PathBuf, url: String, database: String, script: PathBuf },
 }
 
 impl Probe {
@@ -58,19 +53,11 @@ impl Probe {
                 ensure!(status == 200, "{url} answers {status}");
                 Ok(())
             }),
-            Self::Bootstrapped {
-                psql,
-                url,
-                database,
-                script,
-            } => {
+            Self::Bootstrapped { psql, url, database, script } => {
                 let found = psql_output(
                     psql,
                     url,
-                    &[
-                        "-tAc",
-                        &format!("select 1 from pg_database where datname = '{database}'"),
-                    ],
+                    &["-tAc", &format!("select 1 from pg_database where datname = '{database}'")],
                 )?;
                 if found.trim().is_empty() {
                     psql_output(psql, url, &["-c", &format!("create database {database}")])?;
@@ -98,16 +85,9 @@ pub(crate) fn psql_output(psql: &PathBuf, url: &str, args: &[&str]) -> Result<St
     for name in ["PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGSERVICE", "PGSSLMODE"] {
         command.env_remove(name);
     }
-    command
-        .env("PGCONNECT_TIMEOUT", "2")
-        .env("PGOPTIONS", "-c client_min_messages=warning");
-    command
-        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", url])
-        .args(args)
-        .stdin(Stdio::null());
-    let output = command
-        .output()
-        .with_context(|| format!("cannot run {}", psql.display()))?;
+    command.env("PGCONNECT_TIMEOUT", "2").env("PGOPTIONS", "-c client_min_messages=warning");
+    command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", url]).args(args).stdin(Stdio::null());
+    let output = command.output().with_context(|| format!("cannot run {}", psql.display()))?;
     if !output.status.success() {
         bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
     }
@@ -122,10 +102,7 @@ pub(crate) fn database_url(url: &str, database: &str) -> String {
 
 /// The status that a GET answers with, as the built-in demo user if a token is given.
 pub(crate) fn get(url: &str, token: Option<&str>) -> Result<u16> {
-    let config = ureq::Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
-        .http_status_as_error(false)
-        .build();
+    let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build();
     let mut request = ureq::Agent::new_with_config(config).get(url);
     if let Some(token) = token {
         request = request.header("Authorization", token);

@@ -64,10 +64,7 @@ impl Part {
         if let Some(user) = &self.user {
             command.args(["--reuid", user, "--regid", user, "--init-groups"]);
         }
-        command
-            .args(["--", "env", signals::UNBLOCK])
-            .arg(&self.program)
-            .args(&self.args);
+        command.args(["--", "env", signals::UNBLOCK]).arg(&self.program).args(&self.args);
         if self.environment == Environment::Own {
             let path = std::env::var_os("PATH").unwrap_or_default();
             command.env_clear().env("PATH", path).env("LANG", "C.UTF-8");

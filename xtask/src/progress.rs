@@ -56,9 +56,7 @@ pub(crate) fn tail(log: &Path) -> String {
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<_> = text.lines().collect();
     let last = &lines[lines.len().saturating_sub(TAIL)..];
-    last.iter().fold(format!("\n  {}:", log.display()), |tail, line| {
-        format!("{tail}\n    {line}")
-    })
+    last.iter().fold(format!("\n  {}:", log.display()), |tail, line| format!("{tail}\n    {line}"))
 }
 
 fn tell(state: &State, told: &mut BTreeSet<String>) {
@@ -71,10 +69,8 @@ fn tell(state: &State, told: &mut BTreeSet<String>) {
 }
 
 fn give_up_if_hopeless(state: &State) -> Result<()> {
-    let hopeless = state
-        .processes
-        .iter()
-        .find(|process| process.restarts >= HOPELESS && process.state != Phase::Running);
+    let hopeless =
+        state.processes.iter().find(|process| process.restarts >= HOPELESS && process.state != Phase::Running);
     if let Some(process) = hopeless {
         bail!("{} dies again and again{}", process.name, tail(&process.log));
     }
@@ -104,20 +100,12 @@ fn readiness(state: &State) -> Result<(), String> {
 /// The first of the demo tokens that the services were given.
 pub(crate) fn token() -> String {
     let tokens = env::var("AUTH_DEMO_TOKENS").unwrap_or_default();
-    let first = tokens
-        .split(',')
-        .next()
-        .and_then(|pair| pair.split('=').next())
-        .map(str::trim);
+    let first = tokens.split(',').next().and_then(|pair| pair.split('=').next()).map(str::trim);
     first.filter(|token| !token.is_empty()).unwrap_or(DEMO_TOKEN).to_owned()
 }
 
 fn tails(state: &State) -> String {
-    let behind = state
-        .processes
-        .iter()
-        .filter(|process| process.state != Phase::Running)
-        .map(|process| &process.log);
+    let behind = state.processes.iter().filter(|process| process.state != Phase::Running).map(|process| &process.log);
     let mut logs: Vec<_> = behind.collect();
     if logs.is_empty() {
         logs = state

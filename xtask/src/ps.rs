@@ -24,29 +24,16 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         print::err(format_args!("nothing runs in {}", dir.display()));
         return Ok(ExitCode::FAILURE);
     };
-    let state = State {
-        supervisor: None,
-        ..state
-    };
-    let text = if options.json {
-        serde_json::to_string_pretty(&state)?
-    } else {
-        table(&state)
-    };
+    let state = State { supervisor: None, ..state };
+    let text = if options.json { serde_json::to_string_pretty(&state)? } else { table(&state) };
     print::out(text);
     Ok(ExitCode::SUCCESS)
 }
 
 fn table(state: &State) -> String {
     let mut lines = vec![
-        format!(
-            "gateway   {}\npostgres  {}\namqp      {}\n",
-            state.gateway, state.postgres, state.amqp
-        ),
-        format!(
-            "{:<20} {:>8}  {:<14} {:<9} {:>8}  LOG",
-            "NAME", "PID", "PORTS", "STATE", "RESTARTS"
-        ),
+        format!("gateway   {}\npostgres  {}\namqp      {}\n", state.gateway, state.postgres, state.amqp),
+        format!("{:<20} {:>8}  {:<14} {:<9} {:>8}  LOG", "NAME", "PID", "PORTS", "STATE", "RESTARTS"),
     ];
     for process in &state.processes {
         let pid = process.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());

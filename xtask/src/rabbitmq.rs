@@ -66,30 +66,18 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports) -> Result<Broker> {
         patience: Duration::from_secs(2),
         orphaned: Signal::SIGKILL,
     };
-    Ok(Broker {
-        parts: [epmd, broker],
-        url: format!("amqp://{USER}:{PASSWORD}@127.0.0.1:{amqp}/%2f"),
-    })
+    Ok(Broker { parts: [epmd, broker], url: format!("amqp://{USER}:{PASSWORD}@127.0.0.1:{amqp}/%2f") })
 }
 
 /// The server's own script. Debian's wrapper around it insists on the user `rabbitmq` and the machine's own folders.
 pub(crate) fn server() -> Option<PathBuf> {
     let debian = PathBuf::from("/usr/lib/rabbitmq/bin/rabbitmq-server");
-    if debian.is_file() {
-        Some(debian)
-    } else {
-        paths::program("rabbitmq-server")
-    }
+    if debian.is_file() { Some(debian) } else { paths::program("rabbitmq-server") }
 }
 
 fn variables(folder: &Path, amqp: u16, distribution: u16, names: u16) -> Result<Vec<(String, String)>> {
-    let inside = |name: &str| {
-        folder
-            .join(name)
-            .to_str()
-            .map(str::to_owned)
-            .context("the path of the stack is not UTF-8")
-    };
+    let inside =
+        |name: &str| folder.join(name).to_str().map(str::to_owned).context("the path of the stack is not UTF-8");
     let variables = [
         // The cookie is made here.
         ("HOME", inside("home")?),
@@ -147,15 +135,9 @@ fn write_configuration(folder: &Path, amqp: u16, variables: &[(String, String)])
 
 /// `rabbitmq/ctl list_queues` in the stack's folder asks this broker and no other.
 fn write_control_script(folder: &Path, variables: &[(String, String)]) -> Result<()> {
-    let variables = variables
-        .iter()
-        .filter(|(name, _)| name != "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS");
-    let exports: Vec<_> = variables
-        .map(|(name, value)| format!("export {name}='{value}'\n"))
-        .collect();
-    let control = server()
-        .context("RabbitMQ is not installed")?
-        .with_file_name("rabbitmqctl");
+    let variables = variables.iter().filter(|(name, _)| name != "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS");
+    let exports: Vec<_> = variables.map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+    let control = server().context("RabbitMQ is not installed")?.with_file_name("rabbitmqctl");
     let script = format!("#!/bin/sh\n{}exec '{}' \"$@\"\n", exports.concat(), control.display());
     let path = folder.join("ctl");
     fs::write(&path, script)?;

@@ -25,22 +25,11 @@ struct Role {
     password: &'static str,
 }
 
-const ORDERS_ROLES: &[Role] = &[Role {
-    variable: "DATABASE_URL",
-    name: "orders_service",
-    password: "orders-demo-password",
-}];
+const ORDERS_ROLES: &[Role] =
+    &[Role { variable: "DATABASE_URL", name: "orders_service", password: "orders-demo-password" }];
 const PAYMENTS_ROLES: &[Role] = &[
-    Role {
-        variable: "DATABASE_URL",
-        name: "payments_service",
-        password: "payments-demo-password",
-    },
-    Role {
-        variable: "SANDBOX_DATABASE_URL",
-        name: "sandbox_processor",
-        password: "sandbox-demo-password",
-    },
+    Role { variable: "DATABASE_URL", name: "payments_service", password: "payments-demo-password" },
+    Role { variable: "SANDBOX_DATABASE_URL", name: "sandbox_processor", password: "sandbox-demo-password" },
 ];
 
 pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &Backing) -> Result<Vec<Part>> {
@@ -49,11 +38,7 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &
         let program = plan.binaries.join(service);
         ensure!(program.is_file(), "{} is missing", program.display());
         for replica in 1..=plan.replicas {
-            let name = if replica == 1 {
-                service.to_owned()
-            } else {
-                format!("{service}-{replica}")
-            };
+            let name = if replica == 1 { service.to_owned() } else { format!("{service}-{replica}") };
             let public = free.get(&name)?;
             let admin = free.get(&format!("{name}-admin"))?;
             let mut variables = vec![
@@ -61,11 +46,7 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &
                 ("LISTEN_ADDR".to_owned(), format!("127.0.0.1:{public}")),
                 ("ADMIN_ADDR".to_owned(), format!("127.0.0.1:{admin}")),
             ];
-            variables.extend(
-                roles
-                    .iter()
-                    .map(|role| (role.variable.to_owned(), url_of(role, backing.postgres))),
-            );
+            variables.extend(roles.iter().map(|role| (role.variable.to_owned(), url_of(role, backing.postgres))));
             parts.push(Part {
                 folder: layout.folder(&name)?,
                 log: layout.log(&name),

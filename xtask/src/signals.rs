@@ -11,9 +11,7 @@ pub(crate) const UNBLOCK: &str = "--default-signal=INT,TERM,HUP,CHLD";
 
 /// Forwards INT, TERM, HUP and CHLD from now on. Call it before any other thread is started: threads inherit the mask.
 pub(crate) fn forward<T: Send + 'static>(to: Sender<T>, wrap: fn(Signal) -> T) -> Result<()> {
-    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD]
-        .into_iter()
-        .collect();
+    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD].into_iter().collect();
     signals.thread_block()?;
     thread::spawn(move || {
         while let Ok(signal) = signals.wait() {

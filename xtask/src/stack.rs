@@ -74,9 +74,7 @@ impl Plan {
     }
 
     pub(crate) fn load(dir: &Path) -> Result<Self> {
-        Ok(serde_json::from_slice(
-            &fs::read(dir.join("plan.json")).context("nothing was planned here")?,
-        )?)
+        Ok(serde_json::from_slice(&fs::read(dir.join("plan.json")).context("nothing was planned here")?)?)
     }
 }
 
@@ -102,32 +100,16 @@ pub(crate) fn prepare(dir: &Path, plan: &Plan) -> Result<Stack> {
         parts.extend(broker.parts);
     }
     if plan.extent == Extent::Whole {
-        let port = if plan.port == 0 {
-            free.get("gateway")?
-        } else {
-            plan.port
-        };
-        let services = services::prepare(
-            &layout,
-            &mut free,
-            plan,
-            &services::Backing {
-                postgres: &postgres,
-                amqp: &amqp,
-            },
-        )?;
+        let port = if plan.port == 0 { free.get("gateway")? } else { plan.port };
+        let services =
+            services::prepare(&layout, &mut free, plan, &services::Backing { postgres: &postgres, amqp: &amqp })?;
         gateway = format!("http://{}:{port}", nginx::reachable(plan.listen));
         let front = nginx::prepare(&layout, (plan.listen, port).into(), &services)?;
         parts.extend(services);
         parts.push(front);
     }
     free.save()?;
-    Ok(Stack {
-        gateway,
-        postgres,
-        amqp,
-        parts,
-    })
+    Ok(Stack { gateway, postgres, amqp, parts })
 }
 
 /// Where a stack keeps its things.
@@ -152,9 +134,7 @@ pub(crate) fn wipe(dir: &Path) -> Result<()> {
     postgres::remove_data(dir)?;
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        let kept = ["lock", "plan.json", "supervisor.log"]
-            .iter()
-            .any(|name| path.ends_with(name));
+        let kept = ["lock", "plan.json", "supervisor.log"].iter().any(|name| path.ends_with(name));
         match path.is_dir() {
             _ if kept => {}
             true => fs::remove_dir_all(&path)?,

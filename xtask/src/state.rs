@@ -62,12 +62,8 @@ pub(crate) type Lock = Flock<File>;
 pub(crate) fn lock(dir: &Path) -> Result<Option<Lock>> {
     let path = dir.join("lock");
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-    let file = file.with_context(|| {
-        format!(
-            "cannot write {}: was the stack started by another user?",
-            path.display()
-        )
-    })?;
+    let file =
+        file.with_context(|| format!("cannot write {}: was the stack started by another user?", path.display()))?;
     Ok(Flock::lock(file, FlockArg::LockExclusiveNonblock).ok())
 }
 

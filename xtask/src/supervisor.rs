@@ -80,13 +80,7 @@ impl<'a> Supervisor<'a> {
             amqp: stack.amqp,
             processes: Vec::new(),
         };
-        Self {
-            dir,
-            state,
-            parts: stack.parts.into_iter().map(supervised).collect(),
-            events,
-            ready,
-        }
+        Self { dir, state, parts: stack.parts.into_iter().map(supervised).collect(), events, ready }
     }
 
     /// Runs until a signal asks for the end; everything is stopped when it returns.
@@ -112,13 +106,8 @@ impl<'a> Supervisor<'a> {
     }
 
     fn until_next_start(&self) -> Duration {
-        let waiting = self
-            .parts
-            .iter()
-            .filter(|supervised| supervised.phase == Phase::Waiting && supervised.life > 0);
-        let next = waiting
-            .map(|supervised| supervised.due.saturating_duration_since(Instant::now()))
-            .min();
+        let waiting = self.parts.iter().filter(|supervised| supervised.phase == Phase::Waiting && supervised.life > 0);
+        let next = waiting.map(|supervised| supervised.due.saturating_duration_since(Instant::now())).min();
         next.map_or(TICK, |next| next.min(TICK))
     }
 
@@ -143,11 +132,7 @@ impl<'a> Supervisor<'a> {
 
     fn needs_are_met(&self, index: usize) -> bool {
         let needs = &self.parts[index].part.needs;
-        needs.iter().all(|need| {
-            self.parts
-                .iter()
-                .any(|other| other.part.name == *need && other.was_ready)
-        })
+        needs.iter().all(|need| self.parts.iter().any(|other| other.part.name == *need && other.was_ready))
     }
 
     fn start(&mut self, index: usize) -> Result<()> {
@@ -171,10 +156,7 @@ impl<'a> Supervisor<'a> {
         for supervised in &mut self.parts {
             let Some(child) = &mut supervised.child else { continue };
             if let Ok(Some(status)) = child.try_wait() {
-                print::err(format_args!(
-                    "{} ended ({status}) and will be started again",
-                    supervised.part.name
-                ));
+                print::err(format_args!("{} ended ({status}) and will be started again", supervised.part.name));
                 supervised.bury();
                 changed = true;
             }
@@ -190,11 +172,8 @@ impl<'a> Supervisor<'a> {
     fn reap_adopted(&self) {
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         while let Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _)) = waitid(Id::All, flags) {
-            let is_part = self
-                .parts
-                .iter()
-                .filter_map(|supervised| supervised.child.as_ref())
-                .any(|child| pid_of(child) == pid);
+            let is_part =
+                self.parts.iter().filter_map(|supervised| supervised.child.as_ref()).any(|child| pid_of(child) == pid);
             if is_part || getpgid(Some(pid)) == Ok(getpgrp()) || waitpid(pid, None).is_err() {
                 return;
             }
@@ -202,18 +181,9 @@ impl<'a> Supervisor<'a> {
     }
 
     fn stop(&mut self) {
-        for stage in [
-            Stage::Gateway,
-            Stage::Services,
-            Stage::Broker,
-            Stage::BrokerNames,
-            Stage::Database,
-        ] {
-            let mut members: Vec<_> = self
-                .parts
-                .iter_mut()
-                .filter(|supervised| supervised.part.stage == stage)
-                .collect();
+        for stage in [Stage::Gateway, Stage::Services, Stage::Broker, Stage::BrokerNames, Stage::Database] {
+            let mut members: Vec<_> =
+                self.parts.iter_mut().filter(|supervised| supervised.part.stage == stage).collect();
             for supervised in &mut members {
                 supervised.ask_to_stop();
             }
@@ -226,11 +196,7 @@ impl<'a> Supervisor<'a> {
     fn wait_for_end(&mut self, stage: Stage) {
         let began = Instant::now();
         let mut impatient = false;
-        for supervised in self
-            .parts
-            .iter_mut()
-            .filter(|supervised| supervised.part.stage == stage)
-        {
+        for supervised in self.parts.iter_mut().filter(|supervised| supervised.part.stage == stage) {
             while supervised.is_alive() {
                 // A second Ctrl-C: whoever sends it does not want to wait.
                 let asked_again = self.events.recv_timeout(Duration::from_millis(20));
@@ -264,11 +230,7 @@ impl Supervised {
         self.phase = Phase::Waiting;
         // Workers of a dead nginx hold its port, backends of a dead postmaster its shared memory.
         leftovers::end(&self.part.folder);
-        self.failures = if self.began.elapsed() > HEALTHY_AFTER {
-            0
-        } else {
-            self.failures + 1
-        };
+        self.failures = if self.began.elapsed() > HEALTHY_AFTER { 0 } else { self.failures + 1 };
         let pause = FIRST_PAUSE * 2_u32.saturating_pow(self.failures.min(10));
         self.due = Instant::now() + pause.min(LONGEST_PAUSE);
     }
@@ -285,9 +247,7 @@ impl Supervised {
     }
 
     fn is_alive(&mut self) -> bool {
-        self.child
-            .as_mut()
-            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// Only to be called while the child has not been waited for, so that the pid is still its own.

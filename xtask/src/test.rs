@@ -44,12 +44,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let (sender, signals) = mpsc::channel();
     signals::forward(sender, |signal| signal)?;
     let arguments = options.as_typed();
-    let mut run = Run {
-        arguments: &arguments,
-        signals,
-        totals: Totals::default(),
-        sound: true,
-    };
+    let mut run = Run { arguments: &arguments, signals, totals: Totals::default(), sound: true };
     let outcome = run.everything();
     if let Err(error) = outcome {
         print::err(format_args!("error: {error:#}"));
@@ -57,22 +52,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     let Totals { passed, failed } = run.totals;
     print::out(format_args!("{passed} passed, {failed} failed"));
-    Ok(if run.sound && failed == 0 && passed > 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if run.sound && failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 impl Options {
     /// With the first `--`, which clap keeps for itself.
     fn as_typed(&self) -> Vec<String> {
         let typed = env::args().collect::<Vec<_>>();
-        let separator = typed
-            .iter()
-            .rev()
-            .nth(self.arguments.len())
-            .filter(|argument| *argument == "--");
+        let separator = typed.iter().rev().nth(self.arguments.len()).filter(|argument| *argument == "--");
         separator.into_iter().chain(&self.arguments).cloned().collect()
     }
 }
@@ -102,19 +89,11 @@ impl Run<'_> {
         if packages.is_empty() || packages.iter().any(|package| package == SYSTEM_TESTS) {
             let binaries = up::build(Profile::Debug)?;
             // As it is in production: the services refuse a database that may lose commits.
-            let plan = Plan {
-                binaries,
-                durability: Durability::Full,
-                ..Plan::for_tests(Extent::Whole)
-            };
+            let plan = Plan { binaries, durability: Durability::Full, ..Plan::for_tests(Extent::Whole) };
             let delay = [("DELIVERY_DELAY", "2s".to_owned())];
             self.with_stack("system-test-stack", &plan, &delay, |run, state, dir| {
                 let mut cargo = paths::cargo();
-                cargo.arg("test").args(if packages.is_empty() {
-                    &["--package", SYSTEM_TESTS][..]
-                } else {
-                    &[]
-                });
+                cargo.arg("test").args(if packages.is_empty() { &["--package", SYSTEM_TESTS][..] } else { &[] });
                 cargo.env("GATEWAY_URL", &state.gateway).env("STACK_DIR", dir);
                 run.cargo_test(cargo.args(run.with_no_fail_fast()), state)
             })?;
@@ -137,9 +116,7 @@ impl Run<'_> {
         plan.save(&dir)?;
         print::out(format_args!("starting {name}"));
         let mut stack = background::start(&dir, Life::Ours, variables)?;
-        let outcome = self
-            .wait_until_ready(&mut stack, &dir)
-            .and_then(|state| work(self, &state, &dir));
+        let outcome = self.wait_until_ready(&mut stack, &dir).and_then(|state| work(self, &state, &dir));
         stack.stop()?;
         outcome
     }
@@ -147,10 +124,7 @@ impl Run<'_> {
     fn wait_until_ready(&self, stack: &mut Background, dir: &Path) -> Result<State> {
         progress::until_ready(dir, stack.pid(), || {
             if stack.has_ended() {
-                return Some(format!(
-                    "the stack has stopped{}",
-                    progress::tail(&background::log(dir))
-                ));
+                return Some(format!("the stack has stopped{}", progress::tail(&background::log(dir))));
             }
             up::interruption(&self.signals)
         })
@@ -163,10 +137,7 @@ impl Run<'_> {
     }
 
     fn cargo_test(&mut self, command: &mut Command, state: &State) -> Result<()> {
-        command
-            .env("DATABASE_URL", &state.postgres)
-            .env("AMQP_URL", &state.amqp)
-            .env("SQLX_OFFLINE", "true");
+        command.env("DATABASE_URL", &state.postgres).env("AMQP_URL", &state.amqp).env("SQLX_OFFLINE", "true");
         let mut command = unblocked(command);
         // A group of its own, so that all of it can be stopped: cargo, rustc and the tests.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -200,10 +171,7 @@ fn packages(arguments: &[String]) -> Vec<String> {
     while let Some(argument) = arguments.next() {
         if argument == "-p" || argument == "--package" {
             packages.extend(arguments.next().cloned());
-        } else if let Some(name) = argument
-            .strip_prefix("--package=")
-            .or_else(|| argument.strip_prefix("-p"))
-        {
+        } else if let Some(name) = argument.strip_prefix("--package=").or_else(|| argument.strip_prefix("-p")) {
             packages.push(name.to_owned());
         }
     }
@@ -213,10 +181,7 @@ fn packages(arguments: &[String]) -> Vec<String> {
 /// The same command with signals as a program expects them.
 fn unblocked(command: &Command) -> Command {
     let mut wrapped = Command::new("env");
-    wrapped
-        .arg(signals::UNBLOCK)
-        .arg(command.get_program())
-        .args(command.get_args());
+    wrapped.arg(signals::UNBLOCK).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => wrapped.env(name, value),
@@ -234,11 +199,7 @@ fn read_totals(child: &mut Child) -> JoinHandle<Totals> {
     let output = child.stdout.take();
     thread::spawn(move || {
         let mut totals = Totals::default();
-        for line in output
-            .into_iter()
-            .flat_map(|output| BufReader::new(output).split(b'\n'))
-            .map_while(Result::ok)
-        {
+        for line in output.into_iter().flat_map(|output| BufReader::new(output).split(b'\n')).map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line);
             print::out(format_args!("{line}"));
             totals.add(&line);
@@ -253,11 +214,8 @@ impl Totals {
         let Some((_, counts)) = line.split_once("test result: ") else {
             return;
         };
-        let count = |what: &str| {
-            counts
-                .split([';', '.'])
-                .find_map(|part| part.trim().strip_suffix(what)?.trim().parse().ok())
-        };
+        let count =
+            |what: &str| counts.split([';', '.']).find_map(|part| part.trim().strip_suffix(what)?.trim().parse().ok());
         self.passed += count("passed").unwrap_or(0_u64);
         self.failed += count("failed").unwrap_or(0_u64);
     }

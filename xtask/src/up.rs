@@ -58,11 +58,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     install::ensure_installed()?;
     let dir = options.dir.open()?;
     if let Some(running) = state::running(&dir)? {
-        bail!(
-            "a stack already runs in {}: {} (cargo xtask down stops it)",
-            dir.display(),
-            running.gateway
-        );
+        bail!("a stack already runs in {}: {} (cargo xtask down stops it)", dir.display(), running.gateway);
     }
     // What an earlier run left behind may hold the port.
     background::end_leftovers(&dir);
@@ -86,11 +82,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         binaries,
     };
     plan.save(&dir)?;
-    if options.detach {
-        run_detached(&dir)
-    } else {
-        run_here(&dir)
-    }
+    if options.detach { run_detached(&dir) } else { run_here(&dir) }
 }
 
 /// Returns the folder of the binaries.
@@ -101,9 +93,7 @@ pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
     };
     print::out(format_args!("building the services ({folder})"));
     let mut cargo = paths::cargo();
-    cargo
-        .args(["build", "--package", services::ORDERS, "--package", services::PAYMENTS])
-        .args(arguments);
+    cargo.args(["build", "--package", services::ORDERS, "--package", services::PAYMENTS]).args(arguments);
     ensure!(cargo.status()?.success(), "the services cannot be built");
     Ok(paths::target().join(folder))
 }
@@ -126,11 +116,7 @@ fn run_here(dir: &Path) -> Result<ExitCode> {
     }
     print::out(format_args!(
         "{}",
-        if was_announced {
-            "stopped; the data is kept"
-        } else {
-            "stopped before it was ready"
-        }
+        if was_announced { "stopped; the data is kept" } else { "stopped before it was ready" }
     ));
     Ok(ExitCode::SUCCESS)
 }
@@ -158,10 +144,7 @@ fn run_detached(dir: &Path) -> Result<ExitCode> {
     let pid = stack.pid();
     let ready = progress::until_ready(dir, pid, || {
         if stack.has_ended() {
-            return Some(format!(
-                "the stack has stopped{}",
-                progress::tail(&background::log(dir))
-            ));
+            return Some(format!("the stack has stopped{}", progress::tail(&background::log(dir))));
         }
         interruption(&signals)
     });
@@ -177,10 +160,7 @@ fn run_detached(dir: &Path) -> Result<ExitCode> {
 
 /// A reason to give up if a signal has arrived.
 pub(crate) fn interruption(signals: &Receiver<Signal>) -> Option<String> {
-    signals
-        .try_iter()
-        .find(|signal| *signal != Signal::SIGCHLD)
-        .map(|signal| format!("stopped by {signal}"))
+    signals.try_iter().find(|signal| *signal != Signal::SIGCHLD).map(|signal| format!("stopped by {signal}"))
 }
 
 fn welcome(dir: &Path, gateway: &str, began: Instant, how_to_stop: &str) {
