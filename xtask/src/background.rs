@@ -4,15 +4,15 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, thread};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, setsid};
 
 use crate::leftovers;
-use crate::paths::StackDir;
+use crate::paths::{self, StackDir};
 use crate::print;
 use crate::stack::{self, Data, Plan};
 use crate::state;
@@ -44,7 +44,7 @@ pub(crate) fn start(dir: &Path, life: Life, variables: &[(&str, String)]) -> Res
     if life == Life::Ours {
         command.args(["--pdeathsig", "TERM"]);
     }
-    command.args(["--", "env", signals::UNBLOCK]).arg(env::current_exe()?).args(["supervise", "--dir"]).arg(dir);
+    command.args(["--", "env", signals::UNBLOCK]).arg(paths::ourselves()).args(["supervise", "--dir"]).arg(dir);
     command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     let child = command.spawn().context("cannot start the supervisor")?;

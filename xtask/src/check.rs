@@ -1,6 +1,5 @@
 //! `cargo xtask check`: what must hold before a change is merged, besides the tests.
 
-use std::env;
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
@@ -51,7 +50,7 @@ fn run(command: &mut Command) -> Result<Outcome> {
 }
 
 fn generated_files() -> Result<Outcome> {
-    run(Command::new(env::current_exe()?).args(["prepare", "--check"]))
+    run(Command::new(paths::ourselves()).args(["prepare", "--check"]))
 }
 
 fn deny(checks: &[&str]) -> Result<Outcome> {

@@ -41,6 +41,7 @@ mod state;
 #[command(name = "cargo xtask", bin_name = "cargo xtask", arg_required_else_help = true)]
 enum Task {
     /// Build and run the whole system: PostgreSQL, RabbitMQ, both services and the gateway.
+    #[command(after_help = "The settings of the services pass through: DELIVERY_DELAY=2s cargo xtask up")]
     Up(up::Options),
     /// Stop the system that `up` has started, in order.
     Down(paths::StackDir),

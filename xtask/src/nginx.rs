@@ -1,7 +1,7 @@
 //! A private nginx in front of the services, with `gateway/gateway.conf.template` rendered for this machine.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ pub(crate) fn prepare(layout: &Layout, address: SocketAddr, services: &[Part]) -
         ports: vec![address.port()],
         log: layout.log("gateway"),
         needs: Vec::new(),
-        ready: Probe::Tcp(address.port()),
+        ready: Probe::Tcp(reachable(address)),
         // Requests under way are answered first.
         stop: Signal::SIGQUIT,
         patience: Duration::from_secs(8),
@@ -53,8 +53,13 @@ pub(crate) fn prepare(layout: &Layout, address: SocketAddr, services: &[Part]) -
 }
 
 /// Where a client on this machine reaches a listening address.
-pub(crate) fn reachable(address: IpAddr) -> IpAddr {
-    if address.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address }
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
+    let loopback: IpAddr = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    (loopback, address.port()).into()
 }
 
 fn render(template: &str, address: SocketAddr, access_log: &Path) -> String {
@@ -107,4 +112,28 @@ fn upstream(name: &str, service: &str, services: &[Part]) -> String {
         ports.map(|port| format!("        server 127.0.0.1:{port} max_fails=1 fail_timeout=1s;\n")).collect();
     let servers = servers.concat();
     format!("    upstream {name} {{\n{servers}        keepalive 64;\n        keepalive_requests 100000;\n    }}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variable_of_the_template_is_replaced() {
+        let template = include_str!("../../gateway/gateway.conf.template");
+        let rendered = render(template, (Ipv4Addr::LOCALHOST, 8000).into(), Path::new("/tmp/access.log"));
+        assert!(rendered.contains("listen 127.0.0.1:8000 "));
+        assert!(!rendered.contains("${"), "{rendered}");
+    }
+
+    #[test]
+    fn a_gateway_for_everybody_is_reached_over_the_loopback() {
+        let check = |listen: &str, expected: &str| {
+            let listen: SocketAddr = listen.parse().expect("an address");
+            assert_eq!(reachable(listen).to_string(), expected);
+        };
+        check("0.0.0.0:8000", "127.0.0.1:8000");
+        check("[::]:8000", "[::1]:8000");
+        check("192.0.2.7:80", "192.0.2.7:80");
+    }
 }

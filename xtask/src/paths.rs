@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{self, Command};
 
 use anyhow::{Context, Result};
 
@@ -44,6 +44,12 @@ pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
     cargo.current_dir(root());
     cargo
+}
+
+/// The program that runs here, even if a newer build has taken its place on the disk.
+pub(crate) fn ourselves() -> PathBuf {
+    let on_disk = env::current_exe().ok().filter(|path| path.is_file());
+    on_disk.unwrap_or_else(|| format!("/proc/{}/exe", process::id()).into())
 }
 
 /// A program on the PATH, or where Debian keeps those for administrators.

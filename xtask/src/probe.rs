@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub(crate) enum Probe {
     /// Something listens.
-    Tcp(u16),
+    Tcp(SocketAddr),
     /// A broker speaks AMQP 0-9-1.
     Amqp(u16),
     /// An address answers 200.
@@ -47,7 +47,7 @@ impl Probe {
 
     fn ask(&self) -> Result<()> {
         match self {
-            Self::Tcp(port) => connect(*port).map(drop),
+            Self::Tcp(address) => connect(*address).map(drop),
             Self::Amqp(port) => greet(*port),
             Self::Http(url) => get(url, None).and_then(|status| {
                 ensure!(status == 200, "{url} answers {status}");
@@ -110,15 +110,14 @@ pub(crate) fn get(url: &str, token: Option<&str>) -> Result<u16> {
     Ok(request.call()?.status().as_u16())
 }
 
-fn connect(port: u16) -> Result<TcpStream> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+fn connect(address: SocketAddr) -> Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     Ok(stream)
 }
 
 fn greet(port: u16) -> Result<()> {
-    let mut stream = connect(port)?;
+    let mut stream = connect((Ipv4Addr::LOCALHOST, port).into())?;
     stream.write_all(b"AMQP\x00\x00\x09\x01")?;
     let mut frame_type = [0];
     stream.read_exact(&mut frame_type)?;

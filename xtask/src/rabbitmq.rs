@@ -1,6 +1,7 @@
 //! A private RabbitMQ, with its own Erlang name server, cookie, node name, user and folders.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -61,7 +62,7 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports) -> Result<Broker> {
         ports: vec![names],
         log: layout.log("epmd"),
         needs: Vec::new(),
-        ready: Probe::Tcp(names),
+        ready: Probe::Tcp((Ipv4Addr::LOCALHOST, names).into()),
         stop: Signal::SIGTERM,
         patience: Duration::from_secs(2),
         orphaned: Signal::SIGKILL,

@@ -1,7 +1,7 @@
 //! What a running system consists of, and where it keeps its things. A plan says how much of it is wanted.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -103,8 +103,9 @@ pub(crate) fn prepare(dir: &Path, plan: &Plan) -> Result<Stack> {
         let port = if plan.port == 0 { free.get("gateway")? } else { plan.port };
         let services =
             services::prepare(&layout, &mut free, plan, &services::Backing { postgres: &postgres, amqp: &amqp })?;
-        gateway = format!("http://{}:{port}", nginx::reachable(plan.listen));
-        let front = nginx::prepare(&layout, (plan.listen, port).into(), &services)?;
+        let listen = SocketAddr::new(plan.listen, port);
+        gateway = format!("http://{}", nginx::reachable(listen));
+        let front = nginx::prepare(&layout, listen, &services)?;
         parts.extend(services);
         parts.push(front);
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
@@ -100,6 +100,8 @@ impl<'a> Supervisor<'a> {
                 Ok(Event::Signal(_)) => return Ok(()),
                 Ok(Event::Ready { part, life }) => self.note_ready(part, life),
             }
+            // `cargo clean` takes the folder away under a running stack.
+            ensure!(self.dir.join("lock").exists(), "{} is gone", self.dir.display());
             self.bury_dead();
             self.start_due()?;
         }

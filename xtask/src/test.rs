@@ -77,25 +77,19 @@ impl Run<'_> {
         if packages.is_empty() || packages.iter().any(|package| package != SYSTEM_TESTS) {
             let plan = Plan::for_tests(Extent::Backing);
             self.with_stack("test-stack", &plan, &[], |run, state, _| {
-                let mut cargo = paths::cargo();
-                cargo.arg("test").args(if packages.is_empty() {
-                    &["--workspace", "--exclude", SYSTEM_TESTS][..]
-                } else {
-                    &[]
-                });
-                run.cargo_test(cargo.args(run.with_no_fail_fast()), state)
+                // The services refuse such a throw-away database otherwise.
+                let variables = [("DATABASE_DURABILITY", "ignored")];
+                run.cargo_test(&["--workspace", "--exclude", SYSTEM_TESTS], &variables, state)
             })?;
         }
         if packages.is_empty() || packages.iter().any(|package| package == SYSTEM_TESTS) {
             let binaries = up::build(Profile::Debug)?;
-            // As it is in production: the services refuse a database that may lose commits.
             let plan = Plan { binaries, durability: Durability::Full, ..Plan::for_tests(Extent::Whole) };
             let delay = [("DELIVERY_DELAY", "2s".to_owned())];
             self.with_stack("system-test-stack", &plan, &delay, |run, state, dir| {
-                let mut cargo = paths::cargo();
-                cargo.arg("test").args(if packages.is_empty() { &["--package", SYSTEM_TESTS][..] } else { &[] });
-                cargo.env("GATEWAY_URL", &state.gateway).env("STACK_DIR", dir);
-                run.cargo_test(cargo.args(run.with_no_fail_fast()), state)
+                let dir = dir.to_str().context("the path of the repository is not UTF-8")?;
+                let variables = [("GATEWAY_URL", state.gateway.as_str()), ("STACK_DIR", dir)];
+                run.cargo_test(&["--package", SYSTEM_TESTS], &variables, state)
             })?;
         }
         Ok(())
@@ -130,15 +124,17 @@ impl Run<'_> {
         })
     }
 
-    /// One failure should not hide the next.
-    fn with_no_fail_fast(&self) -> Vec<&str> {
-        let given = self.arguments.iter().map(String::as_str);
-        std::iter::once("--no-fail-fast").chain(given).collect()
-    }
-
-    fn cargo_test(&mut self, command: &mut Command, state: &State) -> Result<()> {
+    /// `selection` counts only where the user has not named packages.
+    fn cargo_test(&mut self, selection: &[&str], variables: &[(&str, &str)], state: &State) -> Result<()> {
+        let mut command = paths::cargo();
+        // One failure should not hide the next.
+        command.args(["test", "--no-fail-fast"]);
+        if packages(self.arguments).is_empty() {
+            command.args(selection);
+        }
+        command.args(self.arguments).envs(variables.iter().copied());
         command.env("DATABASE_URL", &state.postgres).env("AMQP_URL", &state.amqp).env("SQLX_OFFLINE", "true");
-        let mut command = unblocked(command);
+        let mut command = unblocked(&command);
         // A group of its own, so that all of it can be stopped: cargo, rustc and the tests.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().context("cannot run cargo")?;

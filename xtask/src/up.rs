@@ -19,7 +19,7 @@ use crate::stack::{Data, Durability, Extent, Plan};
 use crate::supervisor::Event;
 use crate::{install, ports, postgres, progress, services, signals, state};
 
-/// `DELIVERY_DELAY=2s cargo xtask up`: the settings of the services pass through.
+/// What `up` runs, and where.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
