@@ -15,9 +15,9 @@ use crate::leftovers;
 use crate::paths::{self, StackDir};
 use crate::print;
 use crate::stack::{self, Data, Plan};
-use crate::state;
+use crate::state::{self, State};
 use crate::supervisor::{Event, Supervisor};
-use crate::{postgres, signals};
+use crate::{postgres, progress, signals};
 
 /// Longer than all parts together are given to stop.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -56,12 +56,23 @@ pub(crate) fn log(dir: &Path) -> PathBuf {
 }
 
 impl Background {
-    pub(crate) fn pid(&self) -> i32 {
+    /// Tells the user how far it is; a signal or the end of the supervisor is a reason to give up.
+    pub(crate) fn wait_until_ready(&mut self, signals: &mpsc::Receiver<Signal>) -> Result<State> {
+        let (dir, pid) = (self.dir.clone(), self.pid());
+        progress::until_ready(&dir, pid, || {
+            if self.has_ended() {
+                return Some(format!("the stack has stopped{}", progress::tail(&log(&dir))));
+            }
+            interruption(signals)
+        })
+    }
+
+    fn pid(&self) -> i32 {
         self.child.id().cast_signed()
     }
 
     /// Whether the supervisor has given up.
-    pub(crate) fn has_ended(&mut self) -> bool {
+    fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
@@ -80,6 +91,11 @@ impl Background {
         end_leftovers(&self.dir);
         Ok(())
     }
+}
+
+/// A reason to give up if a signal has arrived.
+pub(crate) fn interruption(signals: &mpsc::Receiver<Signal>) -> Option<String> {
+    signals.try_iter().find(|signal| *signal != Signal::SIGCHLD).map(|signal| format!("stopped by {signal}"))
 }
 
 /// The supervisor itself, in a process of its own.

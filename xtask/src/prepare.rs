@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::background::{self, Life};
 use crate::print;
 use crate::stack::{Extent, Plan};
-use crate::{install, paths, postgres, probe, progress, services, signals, up};
+use crate::{install, paths, postgres, probe, services, signals};
 
 /// Run it after a statement or a migration has changed, and commit `.sqlx`.
 #[derive(clap::Args)]
@@ -33,13 +33,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let dir = paths::open_dir(&paths::target().join("prepare-stack"))?;
     Plan::for_tests(Extent::Database).save(&dir)?;
     let mut stack = background::start(&dir, Life::Ours, &[])?;
-    let ready = progress::until_ready(&dir, stack.pid(), || {
-        if stack.has_ended() {
-            return Some(format!("the database has stopped{}", progress::tail(&background::log(&dir))));
-        }
-        up::interruption(&interruptions)
-    });
-    let generated = ready.and_then(|state| {
+    let generated = stack.wait_until_ready(&interruptions).and_then(|state| {
         migrate(&state.postgres)?;
         generate(&state.postgres)
     });

@@ -13,13 +13,13 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::background::{self, Background, Life};
+use crate::background::{self, Life};
 use crate::paths;
 use crate::print;
 use crate::stack::{Durability, Extent, Plan};
 use crate::state::State;
 use crate::up::{self, Profile};
-use crate::{install, progress, signals};
+use crate::{install, signals};
 
 /// Drives the running system from outside, so it needs a whole one.
 const SYSTEM_TESTS: &str = "system-tests";
@@ -110,18 +110,9 @@ impl Run<'_> {
         plan.save(&dir)?;
         print::out(format_args!("starting {name}"));
         let mut stack = background::start(&dir, Life::Ours, variables)?;
-        let outcome = self.wait_until_ready(&mut stack, &dir).and_then(|state| work(self, &state, &dir));
+        let outcome = stack.wait_until_ready(&self.signals).and_then(|state| work(self, &state, &dir));
         stack.stop()?;
         outcome
-    }
-
-    fn wait_until_ready(&self, stack: &mut Background, dir: &Path) -> Result<State> {
-        progress::until_ready(dir, stack.pid(), || {
-            if stack.has_ended() {
-                return Some(format!("the stack has stopped{}", progress::tail(&background::log(dir))));
-            }
-            up::interruption(&self.signals)
-        })
     }
 
     /// `selection` counts only where the user has not named packages.
@@ -150,7 +141,7 @@ impl Run<'_> {
     fn wait(&self, child: &mut Child) -> Result<()> {
         let group = Pid::from_raw(child.id().cast_signed());
         while child.try_wait()?.is_none() {
-            if let Some(reason) = up::interruption(&self.signals) {
+            if let Some(reason) = background::interruption(&self.signals) {
                 killpg(group, Signal::SIGKILL)?;
                 bail!("{reason}");
             }

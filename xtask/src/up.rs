@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Instant;
@@ -141,14 +141,7 @@ fn run_detached(dir: &Path) -> Result<ExitCode> {
     print::out(format_args!("starting in {}", dir.display()));
     let began = Instant::now();
     let mut stack = background::start(dir, Life::Own, &[])?;
-    let pid = stack.pid();
-    let ready = progress::until_ready(dir, pid, || {
-        if stack.has_ended() {
-            return Some(format!("the stack has stopped{}", progress::tail(&background::log(dir))));
-        }
-        interruption(&signals)
-    });
-    match ready {
+    match stack.wait_until_ready(&signals) {
         Ok(state) => welcome(dir, &state.gateway, began, "`cargo xtask down` stops it."),
         Err(error) => {
             stack.stop()?;
@@ -156,11 +149,6 @@ fn run_detached(dir: &Path) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// A reason to give up if a signal has arrived.
-pub(crate) fn interruption(signals: &Receiver<Signal>) -> Option<String> {
-    signals.try_iter().find(|signal| *signal != Signal::SIGCHLD).map(|signal| format!("stopped by {signal}"))
 }
 
 fn welcome(dir: &Path, gateway: &str, began: Instant, how_to_stop: &str) {
