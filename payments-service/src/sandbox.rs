@@ -187,3 +187,68 @@ impl From<sqlx::Error> for NoAnswer {
         Self(problem.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use Behaviour::{Approve, ApproveAndStumbleOnRefund, ApproveSilently, ApproveSlowly, Decline, Vanish};
+    use serde_json::json;
+
+    use super::*;
+    use crate::card::PayWithCard;
+
+    const TODAY: Expiry = Expiry { year: 2030, month: 6 };
+
+    fn card(number: &str, expiry: &str) -> Card {
+        let body = json!({"creditCardDetails": {"number": number, "cvt": "345", "expiry": expiry}});
+        let body: PayWithCard = serde_json::from_value(body).expect("a body");
+        body.into_card().expect("a card")
+    }
+
+    #[test]
+    fn each_card_does_what_the_documentation_says_whatever_its_expiry() {
+        for (number, expected) in [
+            ("10298310928301", Approve),
+            ("4242424242424242", Approve),
+            ("4000000000000002", Decline("generic_decline")),
+            ("4000000000009995", Decline("insufficient_funds")),
+            ("4000000000009987", Decline("lost_card")),
+            ("4000000000009979", Decline("stolen_card")),
+            ("4000000000000069", Decline("expired_card")),
+            ("4000000000000127", Decline("incorrect_cvc")),
+            ("4000000000000119", Decline("processing_error")),
+            ("4000000000006108", ApproveSilently),
+            ("4000000000006207", Vanish),
+            ("4000000000006306", ApproveSlowly),
+            ("4000000000006405", ApproveAndStumbleOnRefund),
+        ] {
+            for expiry in ["4/12/2020", "06/30", "12/2099"] {
+                let card = card(number, expiry);
+                assert_eq!(behaviour(&card, TODAY), expected, "{number} {expiry}");
+                assert_eq!(card.number.passes_luhn(), number != "10298310928301", "{number}");
+            }
+        }
+    }
+
+    #[test]
+    fn any_other_card_is_charged_if_its_number_is_right_and_it_has_not_expired() {
+        let (right, wrong) = ("5555555555554444", "5555555555554445");
+        for (number, expiry, expected) in [
+            (right, "07/30", Approve),
+            (right, "06/30", Approve),
+            (right, "1/6/2030", Approve),
+            (right, "01/2031", Approve),
+            (right, "05/30", Decline("expired_card")),
+            (right, "31/5/2030", Decline("expired_card")),
+            (right, "12/29", Decline("expired_card")),
+            (wrong, "07/30", Decline("incorrect_number")),
+            (wrong, "05/30", Decline("incorrect_number")),
+            ("378282246310005", "07/30", Approve),
+            ("6011 1111 1111 1117", "07/30", Approve),
+            ("3056-930902-5904", "07/30", Approve),
+            ("4242424242424224", "07/30", Decline("incorrect_number")),
+            ("000000000000", "07/30", Approve),
+        ] {
+            assert_eq!(behaviour(&card(number, expiry), TODAY), expected, "{number} {expiry}");
+        }
+    }
+}
