@@ -1,0 +1,16 @@
+//! The payments service with its real database and its real sandbox, from its routes to its rows.
+
+mod held_processor;
+mod helpers;
+
+mod access;
+mod card_data;
+mod new_orders;
+mod pay;
+mod pay_at_once;
+mod pay_refusals;
+mod payment_cancel;
+mod payment_create;
+mod read_payments;
+mod refunds;
+mod settlement;
