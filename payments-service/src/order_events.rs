@@ -19,19 +19,21 @@ const CREATED_ON_TOMBSTONE: i32 = 2;
 
 /// Holds payments for new orders.
 pub async fn on_payment_create(app: App, batch: Vec<Envelope<PaymentCreate>>) -> Result<Vec<Impossible>, sqlx::Error> {
-    let new: HashMap<OrderId, NewPayment> =
-        batch.iter().map(|event| (event.data.order_id, new_payment(event))).collect();
-    let created = payments::create(&app.database, &app.outbox, &new.into_values().collect::<Vec<_>>()).await?;
-    for payment in created.values() {
+    // Of those that speak of one order, the first counts, as it would in batches of their own.
+    let mut new: HashMap<OrderId, NewPayment> = HashMap::new();
+    for event in &batch {
+        new.entry(event.data.order_id).or_insert_with(|| new_payment(event));
+    }
+    let mut held = payments::create(&app.database, &app.outbox, &new.into_values().collect::<Vec<_>>()).await?;
+    for payment in held.values() {
         info!(order.id = %payment.order_id, payment.status = payment.status.name(), "a payment is held");
     }
     let known: Vec<OrderId> =
-        batch.iter().map(|event| event.data.order_id).filter(|order| !created.contains_key(order)).collect();
-    if known.is_empty() {
-        return Ok(Vec::new());
+        batch.iter().map(|event| event.data.order_id).filter(|order| !held.contains_key(order)).collect();
+    if !known.is_empty() {
+        held.extend(payments::find_many(&app.database, &known).await?);
     }
     // A repeat says the same again; anything else contradicts what somebody may have paid already.
-    let held = payments::find_many(&app.database, &known).await?;
     Ok(batch.iter().filter(|event| contradicts(event, held.get(&event.data.order_id))).map(refuse).collect())
 }
 

@@ -70,3 +70,18 @@ async fn an_event_that_contradicts_the_payment_is_refused(database: PgPool) {
     assert_eq!(service.get_payment(id).await, payment);
     assert_eq!(service.status(other).await, "pending", "the others of the batch are applied");
 }
+
+#[sqlx::test(migrations = false)]
+async fn of_two_events_that_contradict_each_other_the_first_counts(database: PgPool) {
+    let service = TestApp::start(database).await;
+    let wrong = |id| PaymentCreate { bill: MinorUnits(1), ..create(id) };
+    let (one_batch, two_batches) = (old_order(), old_order());
+    let refused = service.hear_create(vec![create(one_batch), wrong(one_batch), create(one_batch)]).await;
+    assert_eq!(refused, [CONTRADICTION]);
+    let mut refused = service.hear_create(vec![create(two_batches)]).await;
+    refused.extend(service.hear_create(vec![wrong(two_batches)]).await);
+    assert_eq!(refused, [CONTRADICTION]);
+    for id in [one_batch, two_batches] {
+        assert_eq!(service.get_payment(id).await["bill"], 62243);
+    }
+}
