@@ -46,7 +46,9 @@ pub async fn on_payment_cancel(app: App, batch: Vec<Envelope<PaymentCancel>>) ->
     while !outdated.is_empty() {
         let held = payments::find_many(&app.database, &outdated).await?;
         let unheard_of: Vec<OrderId> = outdated.iter().filter(|order| !held.contains_key(order)).copied().collect();
-        payments::entomb(&app.database, &unheard_of).await?;
+        if !unheard_of.is_empty() {
+            payments::entomb(&app.database, &unheard_of).await?;
+        }
 
         let decide = |payment: &Payment| {
             let traceparent = traces.get(&payment.order_id).cloned().flatten();

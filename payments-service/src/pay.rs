@@ -10,8 +10,8 @@ use shared_events::ids::{OrderId, UserId};
 use tracing::{info, warn};
 
 use crate::card::Card;
-use crate::payment::{NotPayable, Outcome, Payment};
-use crate::processor::{AttemptId, Charge};
+use crate::payment::{NotPayable, Payment};
+use crate::processor::{AttemptId, Charge, Verdict};
 use crate::{App, payments};
 
 /// How long a client waits for the payment of an order that it has just placed.
@@ -61,8 +61,7 @@ pub async fn pay(app: &App, owner: &UserId, order_id: OrderId, card: Card) -> Re
     };
     drop(card);
 
-    let outcome = Outcome::Answered(verdict);
-    match retry(PATIENCE_FOR_DATABASE, || settle(app, payment.clone(), attempt_id, &outcome)).await {
+    match retry(PATIENCE_FOR_DATABASE, || settle(app, payment.clone(), attempt_id, &verdict)).await {
         Ok(settled) => Ok(settled),
         Err(problem) => {
             warn!(order.id = %order_id, attempt.id = %attempt_id, %problem, "an answered charge could not be recorded yet");
@@ -76,9 +75,9 @@ pub async fn settle(
     app: &App,
     mut payment: Payment,
     attempt_id: AttemptId,
-    outcome: &Outcome,
+    verdict: &Verdict,
 ) -> Result<Payment, sqlx::Error> {
-    while let Some(change) = payment.settle(attempt_id, outcome) {
+    while let Some(change) = payment.settle(attempt_id, verdict) {
         let changed = payments::apply(&app.database, &app.outbox, app.settle_after(), &[change]).await?;
         if let Some(settled) = changed.into_values().next() {
             info!(order.id = %settled.order_id, attempt.id = %attempt_id, payment.status = settled.status.name(),

@@ -59,15 +59,6 @@ pub enum PaymentStatus {
     Refunded,
 }
 
-/// How a running attempt ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The processor's answer.
-    Answered(Verdict),
-    /// The processor has made sure that it was not and will not be charged.
-    Voided,
-}
-
 /// Why a card cannot be charged now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotPayable {
@@ -190,33 +181,29 @@ impl Payment {
     }
 
     /// Ends the running attempt: `None` when it has ended already. A cancel that came meanwhile is carried out.
-    pub fn settle(&self, attempt_id: AttemptId, outcome: &Outcome) -> Option<Change> {
+    pub fn settle(&self, attempt_id: AttemptId, verdict: &Verdict) -> Option<Change> {
         if self.status != PaymentStatus::Processing || self.attempt_id != Some(attempt_id) {
             return None;
         }
-        let (next, attempt_outcome) = match (outcome, self.cancel_requested) {
-            (Outcome::Answered(Verdict::Approved), false) => (PaymentStatus::Paid, AttemptOutcome::Approved),
-            (Outcome::Answered(Verdict::Approved), true) => (PaymentStatus::Refunding, AttemptOutcome::Approved),
-            (Outcome::Answered(Verdict::Declined(_)), false) => (PaymentStatus::Declined, AttemptOutcome::Declined),
-            (Outcome::Answered(Verdict::Declined(_)), true) => (PaymentStatus::Cancelled, AttemptOutcome::Declined),
-            (Outcome::Voided, false) => (PaymentStatus::Pending, AttemptOutcome::Voided),
-            (Outcome::Voided, true) => (PaymentStatus::Cancelled, AttemptOutcome::Voided),
+        let (next, attempt_outcome) = match (verdict, self.cancel_requested) {
+            (Verdict::Approved, false) => (PaymentStatus::Paid, AttemptOutcome::Approved),
+            (Verdict::Approved, true) => (PaymentStatus::Refunding, AttemptOutcome::Approved),
+            (Verdict::Declined(_), false) => (PaymentStatus::Declined, AttemptOutcome::Declined),
+            (Verdict::Declined(_), true) => (PaymentStatus::Cancelled, AttemptOutcome::Declined),
+            (Verdict::Voided, false) => (PaymentStatus::Pending, AttemptOutcome::Voided),
+            (Verdict::Voided, true) => (PaymentStatus::Cancelled, AttemptOutcome::Voided),
         };
-        let decline_code = match outcome {
-            Outcome::Answered(Verdict::Declined(code)) => Some(code.clone()),
-            Outcome::Answered(Verdict::Approved) | Outcome::Voided => None,
+        let (decline_code, posting) = match verdict {
+            Verdict::Approved => (None, self.posting_of_charge()),
+            Verdict::Declined(code) => (Some(code.clone()), None),
+            Verdict::Voided => (None, None),
         };
-        let posting = match attempt_outcome {
-            AttemptOutcome::Approved => self.posting_of_charge(),
-            AttemptOutcome::Started | AttemptOutcome::Declined | AttemptOutcome::Voided => None,
-        };
-        let change = self.change_to(next);
         Some(Change {
             message: self.processed_event(next, decline_code.clone()),
             decline_code,
             attempt_outcome: Some(attempt_outcome),
             posting,
-            ..change
+            ..self.change_to(next)
         })
     }
 
@@ -334,21 +321,21 @@ mod tests {
         payment.begin(AttemptId::generate(), &card)
     }
 
-    fn settle(payment: &Payment, outcome: &Outcome) -> Option<Change> {
-        payment.settle(payment.attempt_id.expect("has one"), outcome)
+    fn settle(payment: &Payment, verdict: &Verdict) -> Option<Change> {
+        payment.settle(payment.attempt_id.expect("has one"), verdict)
     }
 
-    fn approved() -> Outcome {
-        Outcome::Answered(Verdict::Approved)
+    fn approved() -> Verdict {
+        Verdict::Approved
     }
 
-    fn declined() -> Outcome {
-        Outcome::Answered(Verdict::Declined("lost_card".to_owned()))
+    fn declined() -> Verdict {
+        Verdict::Declined("lost_card".to_owned())
     }
 
     /// Everything that can be decided on a payment.
     fn decisions(payment: &Payment) -> Vec<Change> {
-        let settled = [approved(), declined(), Outcome::Voided].map(|outcome| settle(payment, &outcome));
+        let settled = [approved(), declined(), Verdict::Voided].map(|outcome| settle(payment, &outcome));
         settled.into_iter().chain([begin(payment).ok(), payment.cancel(), payment.refund()]).flatten().collect()
     }
 
@@ -425,7 +412,7 @@ mod tests {
     #[test]
     fn the_end_of_an_attempt_carries_out_a_cancel_that_came_meanwhile() {
         for (outcome, next, next_if_cancelled) in
-            [(approved(), Paid, Refunding), (declined(), Declined, Cancelled), (Outcome::Voided, Pending, Cancelled)]
+            [(approved(), Paid, Refunding), (declined(), Declined, Cancelled), (Verdict::Voided, Pending, Cancelled)]
         {
             for (cancel_requested, expected) in [(false, next), (true, next_if_cancelled)] {
                 let change = settle(&payment(Processing, cancel_requested), &outcome).expect("ends the attempt");
@@ -437,7 +424,7 @@ mod tests {
     #[test]
     fn only_the_running_attempt_can_end() {
         for payment in every_payment() {
-            for outcome in [approved(), declined(), Outcome::Voided] {
+            for outcome in [approved(), declined(), Verdict::Voided] {
                 assert_eq!(settle(&payment, &outcome).is_some(), payment.status == Processing);
                 assert!(payment.settle(AttemptId::generate(), &outcome).is_none(), "another attempt");
             }

@@ -52,6 +52,8 @@ pub enum Verdict {
     Approved,
     /// The card was not charged, and the reason why.
     Declined(String),
+    /// The attempt was voided: the card was not charged and will not be.
+    Voided,
 }
 
 /// What the processor's book says of an attempt.
@@ -59,8 +61,6 @@ pub enum Verdict {
 pub enum Record {
     /// It ended so.
     Ended(Verdict),
-    /// It was voided: it was not charged and will not be.
-    Voided,
     /// It was charged and the money was given back.
     Refunded,
     /// Nothing. That is no proof: the charge may still be on its way.

@@ -115,7 +115,6 @@ impl CardProcessor for Sandbox {
         match (record, behaviour) {
             (_, Behaviour::ApproveSilently) => Err(NoAnswer("the card asks for no answer".to_owned())),
             (Record::Ended(verdict), _) => Ok(verdict),
-            (Record::Voided, _) => Ok(Verdict::Declined("voided".to_owned())),
             (Record::Refunded | Record::NotFound, _) => Err(NoAnswer("the attempt is over".to_owned())),
         }
     }
@@ -131,7 +130,7 @@ impl CardProcessor for Sandbox {
         match charge.status.as_str() {
             "approved" => Ok(Record::Ended(Verdict::Approved)),
             "declined" => Ok(Record::Ended(Verdict::Declined(charge.decline_code.unwrap_or_default()))),
-            "voided" => Ok(Record::Voided),
+            "voided" => Ok(Record::Ended(Verdict::Voided)),
             "refunded" => Ok(Record::Refunded),
             other => Err(NoAnswer(format!("the book says {other}"))),
         }

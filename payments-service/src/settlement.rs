@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::payment::{Outcome, Payment, PaymentStatus};
+use crate::payment::{Payment, PaymentStatus};
 use crate::processor::{AttemptId, NoAnswer, Record, Verdict, VoidRequest};
 use crate::{App, pay, payments};
 
@@ -80,14 +80,13 @@ async fn settle_charge(app: &App, payment: Payment, attempt_id: AttemptId) -> Re
         let request = VoidRequest { attempt_id, order_id: payment.order_id, amount, currency };
         record = within(app, app.processor.void(request)).await?;
     }
-    let outcome = match record {
-        Record::Ended(verdict) => Outcome::Answered(verdict),
-        Record::Voided => Outcome::Voided,
+    let verdict = match record {
+        Record::Ended(verdict) => verdict,
         // It was charged; that it was refunded is found out again on the way.
-        Record::Refunded => Outcome::Answered(Verdict::Approved),
+        Record::Refunded => Verdict::Approved,
         Record::NotFound => return Err(NoAnswer("a voided attempt is not in the book".to_owned()).into()),
     };
-    pay::settle(app, payment, attempt_id, &outcome).await?;
+    pay::settle(app, payment, attempt_id, &verdict).await?;
     Ok(())
 }
 

@@ -69,17 +69,18 @@ impl Broker {
 
     /// Opens a session, trying for as long as it takes; `None` when told to stop first.
     pub async fn session(&self, purpose: &str, stop: &CancellationToken) -> Option<Session> {
+        // The pause comes first, so that a session that fails as soon as it is open does not spin.
         for pause in backoff() {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => break,
+            }
             match self.open(purpose).await {
                 Ok(session) => {
                     info!(purpose, "connected to RabbitMQ");
                     return Some(session);
                 }
                 Err(problem) => warn!(purpose, "waiting for RabbitMQ: {problem:#}"),
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = stop.cancelled() => break,
             }
         }
         None

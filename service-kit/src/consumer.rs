@@ -10,10 +10,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
+use lapin::Consumer;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{Channel, Consumer};
 use shared_events::envelope::Envelope;
 use shared_events::events::Event;
 use sqlx::PgPool;
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 use uuid::Uuid;
 
-use crate::broker::{Broker, within};
+use crate::broker::{Broker, Session, within};
 use crate::database::retry;
 use crate::parked::{self, Parked};
 
@@ -30,6 +30,10 @@ use crate::parked::{self, Parked};
 const PREFETCH: u16 = 256;
 /// How many are applied together.
 const BATCH: usize = 128;
+/// How long nothing may come before the subscription is renewed.
+const QUIET: Duration = Duration::from_secs(10);
+/// AMQP's code for an orderly close.
+const REPLY_SUCCESS: u16 = 200;
 const BROKER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// An event that contradicts what is known: no repetition will make it fit.
@@ -129,21 +133,16 @@ pub async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     while let Some(session) = broker.session("consumer", &stop).await {
-        let end_of_session = stop.child_token();
+        let (session, end_of_session) = (Arc::new(session), stop.child_token());
         let mut queues = JoinSet::new();
         for subscription in &subscriptions {
-            let opening = session.connection.create_channel();
-            match within(BROKER_DEADLINE, "opening a channel", opening).await {
-                Ok(channel) => {
-                    let worker =
-                        Worker { channel, database: database.clone(), schema, subscription: subscription.clone() };
-                    queues.spawn(worker.run(end_of_session.clone()));
-                }
-                Err(problem) => {
-                    warn!("consuming was interrupted: {problem:#}");
-                    end_of_session.cancel();
-                }
-            }
+            let worker = Worker {
+                session: Arc::clone(&session),
+                database: database.clone(),
+                schema,
+                subscription: subscription.clone(),
+            };
+            queues.spawn(worker.run(end_of_session.clone()));
         }
         // The first queue that fails ends the session; the others finish what they have in hand.
         while let Some(ended) = queues.join_next().await {
@@ -153,7 +152,7 @@ pub async fn run(
             }
         }
         if stop.is_cancelled() {
-            drop(within(BROKER_DEADLINE, "closing", session.connection.close(200, "stopping".into())).await);
+            drop(within(BROKER_DEADLINE, "closing", session.connection.close(REPLY_SUCCESS, "stopping".into())).await);
         }
     }
     Ok(())
@@ -161,7 +160,7 @@ pub async fn run(
 
 /// Consumes one queue during one session.
 struct Worker {
-    channel: Channel,
+    session: Arc<Session>,
     database: PgPool,
     schema: &'static str,
     subscription: Subscription,
@@ -169,25 +168,36 @@ struct Worker {
 
 impl Worker {
     async fn run(self, end_of_session: CancellationToken) -> anyhow::Result<()> {
-        let queue = self.subscription.queue.as_str();
+        while !end_of_session.is_cancelled() {
+            self.consume_until_quiet(&end_of_session).await.with_context(|| self.subscription.queue.clone())?;
+        }
+        Ok(())
+    }
+
+    /// Subscribes, and settles what comes until nothing has come for a while. Then it is time for a new subscription:
+    /// when a queue is deleted and at once declared again, RabbitMQ 3.10 can keep the old one in place and hand it
+    /// messages that never arrive.
+    async fn consume_until_quiet(&self, end_of_session: &CancellationToken) -> anyhow::Result<()> {
+        let channel = within(BROKER_DEADLINE, "opening a channel", self.session.connection.create_channel()).await?;
         // Set before consuming: the client buffers without bound.
-        within(BROKER_DEADLINE, "setting the prefetch", self.channel.basic_qos(PREFETCH, BasicQosOptions::default()))
+        within(BROKER_DEADLINE, "setting the prefetch", channel.basic_qos(PREFETCH, BasicQosOptions::default()))
             .await?;
-        let consuming =
-            self.channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default());
+        let queue = self.subscription.queue.as_str().into();
+        let consuming = channel.basic_consume(queue, "".into(), BasicConsumeOptions::default(), FieldTable::default());
         let mut deliveries = within(BROKER_DEADLINE, "consuming", consuming).await?;
         loop {
             let batch = tokio::select! {
-                batch = next_batch(&mut deliveries) => batch.with_context(|| format!("queue {queue}"))?,
-                () = end_of_session.cancelled() => return Ok(()),
+                batch = tokio::time::timeout(QUIET, next_batch(&mut deliveries)) => batch,
+                () = end_of_session.cancelled() => break,
             };
-            let Some(last_tag) = batch.last().map(|delivery| delivery.delivery_tag) else {
-                continue;
-            };
+            let Ok(batch) = batch else { break };
+            let batch = batch?;
+            let Some(last_tag) = batch.last().map(|delivery| delivery.delivery_tag) else { continue };
             self.settle(batch.into_iter().map(Message::from).collect()).await;
             let multiple = BasicAckOptions { multiple: true };
-            within(BROKER_DEADLINE, "acknowledging", self.channel.basic_ack(last_tag, multiple)).await?;
+            within(BROKER_DEADLINE, "acknowledging", channel.basic_ack(last_tag, multiple)).await?;
         }
+        within(BROKER_DEADLINE, "closing a channel", channel.close(REPLY_SUCCESS, "done".into())).await
     }
 
     /// Applies or parks every message; comes back only when the database has committed that.

@@ -78,7 +78,8 @@ pub async fn migrate(
 ) -> Result<(), sqlx::migrate::MigrateError> {
     let mut migrator = Migrator { migrations: migrator.migrations.clone(), ..Migrator::DEFAULT };
     migrator.dangerous_set_table_name(format!("{schema}._sqlx_migrations"));
-    migrator.run(connection).await
+    // `run` would make the future of everything above it impossible to spawn.
+    migrator.run_direct(None, connection, false).await
 }
 
 /// A server without these may lose what it acknowledged when it crashes, and then every promise here is void.

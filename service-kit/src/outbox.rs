@@ -27,7 +27,7 @@ use crate::trace_context;
 
 const BATCH: usize = 500;
 const SWEEP_PERIOD: Duration = Duration::from_millis(500);
-const PUBLISH_DEADLINE: Duration = Duration::from_secs(10);
+const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
 /// Batches that wait in memory while the relay is busy. What does not fit is left to the sweeper.
 const HANDED_OVER: usize = 1024;
 
@@ -98,6 +98,7 @@ pub struct Relay {
     broker: Broker,
     claim: String,
     delete: String,
+    release: String,
 }
 
 /// The two ends of the outbox of `schema`.
@@ -110,7 +111,9 @@ pub fn open(database: PgPool, broker: Broker, schema: &'static str) -> (Outbox, 
          returning id, event, order_id, data, traceparent"
     );
     let delete = format!("delete from {schema}.outbox where id = any($1)");
-    (Outbox { committed: sender }, Relay { committed, database, broker, claim, delete })
+    let release =
+        format!("update {schema}.outbox set next_attempt_at = now() + interval '1 second' where id = any($1)");
+    (Outbox { committed: sender }, Relay { committed, database, broker, claim, delete, release })
 }
 
 impl Relay {
@@ -167,23 +170,35 @@ impl Relay {
         }
     }
 
-    /// Publishes a batch and deletes what the broker has confirmed. What it has not stays in the table.
+    /// Publishes events and deletes those that the broker has confirmed. The others stay in the table and come up again
+    /// soon, here or at another replica.
     async fn publish(&self, channel: &Channel, messages: &[Message]) -> anyhow::Result<()> {
         for batch in messages.chunks(BATCH) {
-            let publishing = self.publish_and_confirm(channel, batch);
-            let confirmed =
-                tokio::time::timeout(PUBLISH_DEADLINE, publishing).await.context("no confirm in time")??;
-            let unconfirmed = batch.len() - confirmed.len();
-            if unconfirmed > 0 {
-                warn!(unconfirmed, "the broker could not route or store events; declaring the queues again");
+            let publishing = tokio::time::timeout(PUBLISH_DEADLINE, self.publish_and_confirm(channel, batch)).await;
+            let outcome = publishing.context("no confirm in time").flatten();
+            let confirmed: &[Uuid] = outcome.as_deref().unwrap_or_default();
+            let is_unconfirmed = |id: &Uuid| !confirmed.contains(id);
+            let unconfirmed: Vec<Uuid> = batch.iter().map(|message| message.id).filter(is_unconfirmed).collect();
+            self.execute(&self.delete, confirmed).await;
+            self.execute(&self.release, &unconfirmed).await;
+            outcome?;
+            if !unconfirmed.is_empty() {
+                let events = unconfirmed.len();
+                warn!(events, "the broker could not route or store events; declaring the queues again");
                 self.broker.declare(channel).await?;
-            }
-            let deleted = sqlx::query(AssertSqlSafe(self.delete.clone())).bind(confirmed).execute(&self.database).await;
-            if let Err(problem) = deleted {
-                warn!(%problem, "published events stay in the outbox and will be published again");
             }
         }
         Ok(())
+    }
+
+    /// Does something to rows of the outbox. A failure costs a repeated event and no more.
+    async fn execute(&self, statement: &str, ids: &[Uuid]) {
+        if ids.is_empty() {
+            return;
+        }
+        if let Err(problem) = sqlx::query(AssertSqlSafe(statement)).bind(ids).execute(&self.database).await {
+            warn!(%problem, "events stay in the outbox and will be published again");
+        }
     }
 
     /// The ids that the broker has taken. Only this task publishes on the channel, and it waits for the confirms of

@@ -88,8 +88,10 @@ where
                 None
             }
         });
-        let limit = parameters.limit.map_or(Ok(DEFAULT_LIMIT), |limit| limit.parse());
-        let limit = limit.ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).unwrap_or_else(|| {
+        let is_number = |limit: &String| limit.bytes().all(|byte| byte.is_ascii_digit());
+        let limit =
+            parameters.limit.map_or(Some(DEFAULT_LIMIT), |limit| limit.parse().ok().filter(|_| is_number(&limit)));
+        let limit = limit.filter(|limit| (1..=MAX_LIMIT).contains(limit)).unwrap_or_else(|| {
             let detail = format!("must be an integer from 1 to {MAX_LIMIT}");
             errors.push(FieldError::new("/limit", "out_of_range", detail));
             DEFAULT_LIMIT

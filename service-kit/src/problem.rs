@@ -9,7 +9,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tower_http::request_id::RequestId;
 use tracing::{error, warn};
 
@@ -22,7 +22,7 @@ pub struct Problem {
     code: &'static str,
     title: &'static str,
     detail: String,
-    members: Map<String, Value>,
+    members: Vec<(&'static str, Value)>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -48,7 +48,7 @@ impl Problem {
     /// A problem with a stable `code` for machines, a `title` that is the same for every occurrence, and a `detail`
     /// that tells the person at the other end what to do.
     pub fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, title, detail: detail.into(), members: Map::new(), headers: Vec::new() }
+        Self { status, code, title, detail: detail.into(), members: Vec::new(), headers: Vec::new() }
     }
 
     /// The body or query was understood and is not acceptable.
@@ -97,8 +97,8 @@ impl Problem {
 
     /// The same problem with a further member.
     #[must_use]
-    pub fn with(mut self, member: &str, value: Value) -> Self {
-        self.members.insert(member.to_owned(), value);
+    pub fn with(mut self, member: &'static str, value: Value) -> Self {
+        self.members.push((member, value));
         self
     }
 
@@ -119,8 +119,8 @@ impl Problem {
             "instance": instance,
             "requestId": request_id,
         });
-        if let Value::Object(body) = &mut body {
-            body.extend(self.members);
+        for (member, value) in self.members {
+            body[member] = value;
         }
         body
     }

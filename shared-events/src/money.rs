@@ -53,7 +53,9 @@ impl TryFrom<&str> for Currency {
     type Error = UnknownCurrency;
 
     fn try_from(code: &str) -> Result<Self, UnknownCurrency> {
-        iso_currency::Currency::from_code(code).map(Self).ok_or(UnknownCurrency)
+        // Those without a minor unit are no money to be billed in: gold, bonds, XXX for no currency at all.
+        let listed = iso_currency::Currency::from_code(code).filter(|currency| currency.exponent().is_some());
+        listed.map(Self).ok_or(UnknownCurrency)
     }
 }
 
@@ -117,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_code_that_iso_4217_does_not_list_is_refused() {
-        for code in ["", "usd", "US", "ZZZ", "USDX", "💶"] {
+        for code in ["", "usd", "US", "ZZZ", "XXX", "XAU", "USDX", "💶"] {
             assert!(Currency::try_from(code).is_err(), "{code:?} must be refused");
         }
     }

@@ -1,1 +1,1 @@
-//! The running system as a black box.
+//! The tests of the running system are in `tests/`: this library is empty.

@@ -85,8 +85,11 @@ impl Run<'_> {
         if packages.is_empty() || packages.iter().any(|package| package == SYSTEM_TESTS) {
             let binaries = up::build(Profile::Debug)?;
             let plan = Plan { binaries, durability: Durability::Full, ..Plan::for_tests(Extent::Whole) };
-            let delay = [("DELIVERY_DELAY", "2s".to_owned())];
-            self.with_stack("system-test-stack", &plan, &delay, |run, state, dir| {
+            let settings = [
+                ("DELIVERY_DELAY", "2s".to_owned()),
+                ("AUTH_DEMO_TOKENS", "thisisajwttoken=somerandomuserid,alice-token=alice".to_owned()),
+            ];
+            self.with_stack("system-test-stack", &plan, &settings, |run, state, dir| {
                 let dir = dir.to_str().context("the path of the repository is not UTF-8")?;
                 let variables = [("GATEWAY_URL", state.gateway.as_str()), ("STACK_DIR", dir)];
                 run.cargo_test(&["--package", SYSTEM_TESTS], &variables, state)

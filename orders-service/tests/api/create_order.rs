@@ -128,7 +128,7 @@ async fn placing_the_same_order_again_places_it_once(database: PgPool) {
     let body: CreateOrder = serde_json::from_value(json!({"bill": 5})).expect("a body");
     let new = [NewOrder::new(UserId("somerandomuserid".to_owned()), body).expect("is valid")];
     for _attempt in 0..2 {
-        let placed = orders::place(&service.app.database, Duration::from_secs(60), &new).await.expect("is placed");
+        let placed = orders::place(&service.app.database, Duration::from_mins(1), &new).await.expect("is placed");
         assert!(placed.contains_key(&new[0].id));
     }
     assert_eq!(service.outbox(new[0].id).await.len(), 1);

@@ -129,3 +129,18 @@ async fn a_body_that_is_no_json_or_too_large_is_refused(database: PgPool) {
     }
     assert_eq!(service.status(id).await, "pending");
 }
+
+#[sqlx::test(migrations = false)]
+async fn a_card_number_in_the_place_of_a_field_is_not_repeated(database: PgPool) {
+    let service = TestApp::start(database).await;
+    let id = service.held_payment().await;
+    for body in [
+        with(&json!({"4242424242424242": "8351"})),
+        json!({"4242424242424242": "8351"}),
+        json!({"creditCardDetails": {"4242424242424242": {"cvt": 8351}}}),
+    ] {
+        let answer = service.pay_with(id, &body).await;
+        let problem = answer.expect_problem(StatusCode::UNPROCESSABLE_ENTITY, "validation_failed");
+        assert!(!said(&problem).contains("4242"), "{body}: {problem}");
+    }
+}

@@ -1,0 +1,79 @@
+//! The tests' own hands at the broker.
+
+use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use serde_json::{Value, json};
+use shared_events::ids::OrderId;
+use uuid::Uuid;
+
+use crate::services::{Services, amqp_url};
+
+/// A channel of the tests.
+pub struct Hands {
+    connection: Connection,
+    channel: Channel,
+}
+
+impl Hands {
+    pub async fn new() -> Self {
+        let connection =
+            Connection::connect(&amqp_url(), ConnectionProperties::default()).await.expect("the broker answers");
+        let channel = connection.create_channel().await.expect("a channel");
+        Self { connection, channel }
+    }
+
+    /// Publishes any body as if it were this event.
+    pub async fn publish(&self, services: &Services, event: &str, body: &[u8]) {
+        let exchange = services.topology.exchange();
+        self.publish_to(&exchange, event, body).await;
+    }
+
+    /// Publishes any body to an exchange; the default exchange, `""`, routes to the queue of that name.
+    pub async fn publish_to(&self, exchange: &str, routing_key: &str, body: &[u8]) {
+        self.channel
+            .basic_publish(
+                exchange.into(),
+                routing_key.into(),
+                BasicPublishOptions::default(),
+                body,
+                BasicProperties::default().with_message_id("from-a-test".into()),
+            )
+            .await
+            .expect("it is sent")
+            .await
+            .expect("it is confirmed or needs no confirm");
+    }
+
+    pub async fn delete_queue(&self, name: &str) {
+        self.channel.queue_delete(name.into(), QueueDeleteOptions::default()).await.expect("the queue is deleted");
+    }
+
+    pub async fn exists(&self, queue: &str) -> bool {
+        let channel = self.connection.create_channel().await.expect("a channel");
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(queue.into(), passive, FieldTable::default()).await.is_ok()
+    }
+
+    /// Whether nothing waits in the queue.
+    pub async fn is_empty(&self, queue: &str) -> bool {
+        self.channel.basic_get(queue.into(), BasicGetOptions::default()).await.expect("the queue is there").is_none()
+    }
+}
+
+/// An event in its envelope.
+pub fn event(name: &str, order_id: OrderId, data: &Value) -> Vec<u8> {
+    json!({
+        "specversion": "1.0",
+        "id": Uuid::now_v7(),
+        "source": "/tests",
+        "type": name,
+        "subject": order_id,
+        "time": "2026-01-01T10:00:00Z",
+        "datacontenttype": "application/json",
+        "dataschema": format!("/schemas/{name}/1"),
+        "data": data,
+    })
+    .to_string()
+    .into_bytes()
+}

@@ -1,0 +1,196 @@
+//! Both services, running, and a client of their routes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Parser;
+use serde_json::{Value, json};
+use service_kit::testing::{self, DEMO_TOKENS, TOKEN};
+use shared_events::ids::OrderId;
+use shared_events::topology::Topology;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How long a fact may take to come true. Generous: it is waited for, not measured.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The running services.
+pub struct Services {
+    orders: SocketAddr,
+    payments: SocketAddr,
+    /// A superuser's view of the database.
+    pub database: PgPool,
+    /// The names at the broker.
+    pub topology: Topology,
+    stop: CancellationToken,
+    running: Vec<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl Services {
+    /// Starts both services with the broker of `AMQP_URL`.
+    pub async fn start(database: PgPool) -> Self {
+        let amqp_url = amqp_url();
+        Self::start_with(database, &amqp_url, &amqp_url).await
+    }
+
+    /// Starts both services, each with a broker of its own to talk to.
+    pub async fn start_with(database: PgPool, orders_amqp_url: &str, payments_amqp_url: &str) -> Self {
+        // Shown with the test that fails. Another test of the process may have started the log already.
+        drop(tracing_subscriber::fmt().with_test_writer().with_ansi(false).try_init());
+        testing::bootstrap(&database).await;
+        let prefix = format!("test-{}-", Uuid::new_v4().simple());
+        let url = |role, password| testing::url_as(&database, role, password);
+        let arguments = |database_url: String, amqp_url: &str| {
+            let pairs = [
+                ("--database-url", database_url.as_str()),
+                ("--database-max-connections", "6"),
+                ("--database-durability", "ignored"),
+                ("--amqp-url", amqp_url),
+                ("--amqp-prefix", prefix.as_str()),
+                ("--auth-demo-tokens", DEMO_TOKENS),
+            ];
+            let named = pairs.into_iter().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
+            std::iter::once("service".to_owned()).chain(named).collect::<Vec<_>>()
+        };
+
+        let mut orders_arguments = arguments(url("orders_service", "orders-demo-password"), orders_amqp_url);
+        orders_arguments.extend(["--delivery-delay".to_owned(), "1s".to_owned()]);
+        let mut payments_arguments = arguments(url("payments_service", "payments-demo-password"), payments_amqp_url);
+        let sandbox_url = url("sandbox_processor", "sandbox-demo-password");
+        payments_arguments.extend(["--sandbox-database-url".to_owned(), sandbox_url]);
+
+        let stop = CancellationToken::new();
+        let (orders_listener, orders) = socket().await;
+        let (payments_listener, payments) = socket().await;
+        let running = vec![
+            tokio::spawn(orders_service::serve(
+                orders_service::config::Config::parse_from(orders_arguments),
+                orders_listener,
+                socket().await.0,
+                stop.clone(),
+            )),
+            tokio::spawn(payments_service::serve(
+                payments_service::config::Config::parse_from(payments_arguments),
+                payments_listener,
+                socket().await.0,
+                stop.clone(),
+            )),
+        ];
+        let services = Self { orders, payments, database, topology: Topology::with_prefix(prefix), stop, running };
+        // The sockets are open, so this waits until both services serve.
+        for path in ["/api/orders", "/api/payments"] {
+            let (status, list) = services.send("GET", path, Value::Null).await;
+            assert_eq!(status, 200, "{list}");
+        }
+        services
+    }
+
+    /// Stops both in order, as SIGTERM does.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        for service in self.running {
+            let ended = tokio::time::timeout(DEADLINE, service).await.expect("a service stops in time");
+            ended.expect("no panic").expect("an orderly stop");
+        }
+    }
+
+    pub async fn place_order(&self) -> OrderId {
+        let (status, order) = self.send("POST", "/api/orders", json!({"bill": 62243})).await;
+        assert_eq!(status, 201, "{order}");
+        OrderId(order["data"]["id"].as_str().expect("an id").parse().expect("a UUID"))
+    }
+
+    pub async fn pay(&self, id: OrderId, card: &str) -> (u16, Value) {
+        let card = json!({"number": card, "cvt": 345, "expiry": "4/12/2020"});
+        self.send("POST", &format!("/api/payments/pay/{id}"), json!({"creditCardDetails": card})).await
+    }
+
+    pub async fn cancel(&self, id: OrderId) -> (u16, Value) {
+        self.send("DELETE", &format!("/api/orders/{id}"), Value::Null).await
+    }
+
+    /// Waits until the order is as expected.
+    #[track_caller]
+    pub fn order_becomes(&self, id: OrderId, status: &str, payment_status: &str) -> impl Future<Output = Value> {
+        let expected = json!([status, payment_status]);
+        self.becomes(format!("/api/orders/{id}"), expected, |order| json!([order["status"], order["paymentStatus"]]))
+    }
+
+    /// Waits until the payment of the order is as expected.
+    #[track_caller]
+    pub fn payment_becomes(&self, id: OrderId, status: &str) -> impl Future<Output = Value> {
+        self.becomes(format!("/api/payments/{id}"), json!(status), |payment| payment["status"].clone())
+    }
+
+    #[track_caller]
+    fn becomes(&self, path: String, expected: Value, view: fn(&Value) -> Value) -> impl Future<Output = Value> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let mut last = Value::Null;
+            let waiting = async {
+                loop {
+                    last = self.send("GET", &path, Value::Null).await.1["data"].clone();
+                    if view(&last) == expected {
+                        return;
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            let came_true = tokio::time::timeout(DEADLINE, waiting).await.is_ok();
+            assert!(came_true, "{caller}: {path} does not become {expected}: {last}");
+            last
+        }
+    }
+
+    /// Waits until a count in the database is as expected.
+    pub async fn count_becomes(&self, query: &'static str, expected: i64) {
+        let mut last = -1;
+        let waiting = async {
+            while last != expected {
+                last = sqlx::query_scalar(query).fetch_one(&self.database).await.expect("the count is read");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let came_true = tokio::time::timeout(DEADLINE, waiting).await.is_ok();
+        assert!(came_true, "{query} does not become {expected}: {last}");
+    }
+
+    async fn send(&self, method: &'static str, path: &str, body: Value) -> (u16, Value) {
+        let address = if path.starts_with("/api/orders") { self.orders } else { self.payments };
+        let url = format!("http://{address}{path}");
+        tokio::task::spawn_blocking(move || send(method, &url, &body)).await.expect("no panic")
+    }
+}
+
+/// Where `cargo xtask test` has started a broker.
+pub fn amqp_url() -> String {
+    option_env("AMQP_URL").expect("AMQP_URL is set by `cargo xtask test`, which starts what the tests need")
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test has no settings; the task that runs it says where things are")]
+fn option_env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn send(method: &str, url: &str, body: &Value) -> (u16, Value) {
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(DEADLINE)).build().into();
+    let request = ureq::http::Request::builder().method(method).uri(url).header("Authorization", TOKEN);
+    let answer = if body.is_null() {
+        agent.run(request.body(()).expect("a request"))
+    } else {
+        let request = request.header("Content-Type", "application/json").body(body.to_string());
+        agent.run(request.expect("a request"))
+    };
+    let mut answer = answer.expect("the service answers");
+    (answer.status().as_u16(), answer.body_mut().read_json().unwrap_or_default())
+}
+
+async fn socket() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    (listener, address)
+}
