@@ -1,0 +1,43 @@
+# Both services from one build: `docker build --target orders-service .`
+
+# The dependencies are a layer of their own, made from the manifests and empty crates. It stays until a manifest or
+# the lock file changes, with any builder.
+FROM rust:1.95.0-bookworm AS manifests
+WORKDIR /src
+COPY . .
+RUN find . -type f -path '*/src/*' -not -name lib.rs -not -name main.rs -delete \
+    && find . -type f -not -name '*.rs' -not -name Cargo.toml -not -name Cargo.lock -delete \
+    && echo 'fn main() {}' >/empty-crate.rs \
+    && find . -name '*.rs' -exec cp /empty-crate.rs {} \; \
+    && find . -type d -empty -delete
+
+FROM rust:1.95.0-bookworm AS build
+WORKDIR /src
+# Statements are checked against .sqlx, not against a database.
+ENV SQLX_OFFLINE=true \
+    CARGO_PROFILE_RELEASE_STRIP=symbols
+COPY --from=manifests /src .
+RUN cargo build --release --locked -p orders-service -p payments-service
+COPY .sqlx .sqlx
+COPY migrations migrations
+COPY shared-events shared-events
+COPY service-kit service-kit
+COPY orders-service orders-service
+COPY payments-service payments-service
+# Newer than the empty crates, so that cargo builds them again.
+RUN find . -name '*.rs' -exec touch {} + \
+    && cargo build --release --locked -p orders-service -p payments-service
+
+# Nothing but glibc and the binary; the admin address stays on loopback, where the health check runs.
+FROM gcr.io/distroless/cc-debian12:nonroot AS runtime
+USER 65532:65532
+ENV LISTEN_ADDR=0.0.0.0:3000
+EXPOSE 3000
+
+FROM runtime AS orders-service
+COPY --from=build /src/target/release/orders-service /usr/local/bin/
+ENTRYPOINT ["/usr/local/bin/orders-service"]
+
+FROM runtime AS payments-service
+COPY --from=build /src/target/release/payments-service /usr/local/bin/
+ENTRYPOINT ["/usr/local/bin/payments-service"]
