@@ -21,10 +21,11 @@ use service_kit::auth::Authenticator;
 use service_kit::batcher::{Batcher, Workers};
 use service_kit::broker::Broker;
 use service_kit::consumer::{self, Subscription};
+use service_kit::database;
+use service_kit::http::{Readiness, serve as serve_http, serve_health};
 use service_kit::outbox::{self, Outbox};
 use service_kit::problem::Problem;
 use service_kit::process::Parts;
-use service_kit::{database, http as http_server};
 use shared_events::events::PaymentProcessed;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
@@ -87,15 +88,18 @@ pub async fn serve(
     let Config { settings, .. } = &config;
     let database = database::pool(&settings.database_url, settings.database_max_connections)?;
     let mut parts = Parts::new(stop.clone());
-    parts.start("health", |stop| http_server::serve_health(admin_listener, database.clone(), stop));
-    if !database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, settings, &stop).await? {
-        return parts.finish().await;
-    }
-
+    let readiness = Readiness::default();
     let broker = Broker::new(settings, "orders-service")?;
     let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA);
     let (app, placing_workers) = App::new(database.clone(), outbox, &config);
+    let routes = http::routes(app.clone());
 
+    parts.start("health", |stop| serve_health(admin_listener, database.clone(), readiness.clone(), stop));
+    parts.start("API", |stop| serve_http(listener, routes, readiness.clone(), settings.request_timeout, stop));
+    if !database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, settings, &stop).await? {
+        return parts.finish().await;
+    }
+    readiness.declare();
     parts.start("outbox relay", |stop| relay.run(stop));
     parts.start("consumer", |stop| {
         let events = app.clone();
@@ -105,9 +109,7 @@ pub async fn serve(
         ];
         consumer::run(broker, database, SCHEMA, subscriptions, stop)
     });
-    parts.start("timers", |stop| timers::run(app.clone(), stop));
-    let request_timeout = settings.request_timeout;
-    parts.start("API", |stop| http_server::serve(listener, http::routes(app), request_timeout, stop));
+    parts.start("timers", |stop| timers::run(app, stop));
     let outcome = parts.finish().await;
     placing_workers.finish().await?;
     outcome

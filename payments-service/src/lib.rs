@@ -26,9 +26,10 @@ use axum::extract::FromRef;
 use service_kit::auth::Authenticator;
 use service_kit::broker::Broker;
 use service_kit::consumer::{self, Subscription};
+use service_kit::database;
+use service_kit::http::{Readiness, serve as serve_http, serve_health};
 use service_kit::outbox::{self, Outbox};
 use service_kit::process::Parts;
-use service_kit::{database, http as http_server};
 use shared_events::events::{PaymentCancel, PaymentCreate};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
@@ -95,18 +96,21 @@ pub async fn serve(
     let Config { settings, sandbox_database_url, .. } = &config;
     let database = database::pool(&settings.database_url, settings.database_max_connections)?;
     let mut parts = Parts::new(stop.clone());
-    parts.start("health", |stop| http_server::serve_health(admin_listener, database.clone(), stop));
-    let ready = database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, settings, &stop).await?
-        && database::prepare(sandbox_database_url, sandbox::SCHEMA, &sandbox::MIGRATOR, settings, &stop).await?;
-    if !ready {
-        return parts.finish().await;
-    }
-
+    let readiness = Readiness::default();
     let broker = Broker::new(settings, "payments-service")?;
     let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA);
     let sandbox = Sandbox::new(database::pool(sandbox_database_url, sandbox::CONNECTIONS)?);
     let app = App::new(database.clone(), outbox, Arc::new(sandbox), &config);
+    let routes = http::routes(app.clone());
 
+    parts.start("health", |stop| serve_health(admin_listener, database.clone(), readiness.clone(), stop));
+    parts.start("API", |stop| serve_http(listener, routes, readiness.clone(), settings.request_timeout, stop));
+    let is_prepared = database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, settings, &stop).await?
+        && database::prepare(sandbox_database_url, sandbox::SCHEMA, &sandbox::MIGRATOR, settings, &stop).await?;
+    if !is_prepared {
+        return parts.finish().await;
+    }
+    readiness.declare();
     parts.start("outbox relay", |stop| relay.run(stop));
     parts.start("consumer", |stop| {
         let (creates, cancels) = (app.clone(), app.clone());
@@ -118,8 +122,6 @@ pub async fn serve(
         ];
         consumer::run(broker, database, SCHEMA, subscriptions, stop)
     });
-    parts.start("settlement", |stop| settlement::run(app.clone(), stop));
-    let request_timeout = settings.request_timeout;
-    parts.start("API", |stop| http_server::serve(listener, http::routes(app), request_timeout, stop));
+    parts.start("settlement", |stop| settlement::run(app, stop));
     parts.finish().await
 }

@@ -1,6 +1,8 @@
 //! The HTTP server: what happens to every request before and after its handler.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -27,14 +29,31 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long open connections may go on after the stop; half-sent requests would hold it for ever.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
+/// Whether the service has prepared its database. Until then requests are refused, not left waiting.
+#[derive(Clone, Default)]
+pub struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// From now on the service is ready.
+    pub fn declare(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn is_declared(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// Serves `routes` until `stop`, then finishes what was accepted.
 pub async fn serve(
     listener: TcpListener,
     routes: Router,
+    readiness: Readiness,
     request_timeout: Duration,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let requests = TaskTracker::new();
+    let routes = routes.layer(middleware::from_fn_with_state(readiness, refuse_until_ready));
     serve_plainly(listener, with_conventions(routes, request_timeout, &requests), stop).await?;
     requests.close();
     if tokio::time::timeout(DRAIN_DEADLINE, requests.wait()).await.is_err() {
@@ -43,16 +62,28 @@ pub async fn serve(
     Ok(())
 }
 
-/// Serves `/health/live` and `/health/ready` until `stop`. Ready means that the database answers; the broker may be
-/// away, since orders are accepted without it.
-pub async fn serve_health(listener: TcpListener, database: PgPool, stop: CancellationToken) -> anyhow::Result<()> {
+async fn refuse_until_ready(State(readiness): State<Readiness>, request: Request, next: Next) -> Response {
+    if readiness.is_declared() { next.run(request).await } else { Problem::unavailable().into_response() }
+}
+
+/// Serves `/health/live` and `/health/ready` until `stop`. Ready means that the database is prepared and answers; the
+/// broker may be away, since orders are accepted without it.
+pub async fn serve_health(
+    listener: TcpListener,
+    database: PgPool,
+    readiness: Readiness,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let routes = Router::new()
         .route("/health/live", get(async || "live"))
-        .route("/health/ready", get(readiness).with_state(database));
+        .route("/health/ready", get(ready).with_state((database, readiness)));
     serve_plainly(listener, routes, stop).await
 }
 
-async fn readiness(State(database): State<PgPool>) -> (StatusCode, &'static str) {
+async fn ready(State((database, readiness)): State<(PgPool, Readiness)>) -> (StatusCode, &'static str) {
+    if !readiness.is_declared() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the database is not prepared yet");
+    }
     // In a task of its own, so that a client which hangs up does not drop the query half-way.
     let ping = tokio::spawn(async move { sqlx::query("select 1").execute(&database).await.is_ok() });
     match tokio::time::timeout(Duration::from_secs(1), ping).await {

@@ -80,12 +80,19 @@ impl Services {
             )),
         ];
         let services = Self { orders, payments, database, topology: Topology::with_prefix(prefix), stop, running };
-        // The sockets are open, so this waits until both services serve.
-        for path in ["/api/orders", "/api/payments"] {
-            let (status, list) = services.send("GET", path, Value::Null).await;
-            assert_eq!(status, 200, "{list}");
-        }
+        services.become_ready().await;
         services
+    }
+
+    async fn become_ready(&self) {
+        let waiting = async {
+            for path in ["/api/orders", "/api/payments"] {
+                while self.send("GET", path, Value::Null).await.0 != 200 {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, waiting).await.expect("both services become ready");
     }
 
     /// Stops both in order, as SIGTERM does.
