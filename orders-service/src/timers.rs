@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
+use service_kit::process::repeat;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -16,20 +16,15 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// Looks for due orders until `stop`. A tick that fails is logged; the next one is the retry.
 pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = stop.cancelled() => return Ok(()),
-        }
+    repeat(TICK, stop, async || {
         if let Err(problem) = deliver_due(&app).await {
             warn!(%problem, "deliveries are late");
         }
         if let Err(problem) = expire_due(&app).await {
             warn!(%problem, "expiries are late");
         }
-    }
+    })
+    .await
 }
 
 /// Delivers every order whose time has come.

@@ -3,6 +3,7 @@
 //! No transaction is open while the processor is asked. Whatever dies in between leaves a `processing` payment behind,
 //! which [`crate::settlement`] brings to its end.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use service_kit::database::retry;
@@ -11,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::card::Card;
 use crate::payment::{NotPayable, Payment};
-use crate::processor::{AttemptId, Charge, Verdict};
+use crate::processor::{AttemptId, CardProcessor, Charge, NoAnswer, Verdict, ask};
 use crate::{App, payments};
 
 /// How long a client waits for the payment of an order that it has just placed.
@@ -47,19 +48,15 @@ pub async fn pay(app: &App, owner: &UserId, order_id: OrderId, card: Card) -> Re
         return Err(PayError::NotFound);
     };
 
-    let charge = Charge { attempt_id, order_id, amount, currency, card: &card };
-    let verdict = match tokio::time::timeout(app.processor_timeout, app.processor.charge(charge)).await {
-        Ok(Ok(verdict)) => verdict,
-        Ok(Err(no_answer)) => {
-            warn!(order.id = %order_id, attempt.id = %attempt_id, no_answer = no_answer.0, "a charge is in doubt");
-            return Ok(payment);
-        }
-        Err(_) => {
-            warn!(order.id = %order_id, attempt.id = %attempt_id, "a charge is in doubt: no answer in time");
+    let charge = Charge { attempt_id, order_id, amount, currency, card };
+    let charging = |processor: Arc<dyn CardProcessor>| async move { processor.charge(charge).await };
+    let verdict = match ask(&app.processor, app.processor_timeout, charging).await {
+        Ok(verdict) => verdict,
+        Err(NoAnswer(reason)) => {
+            warn!(order.id = %order_id, attempt.id = %attempt_id, reason, "a charge is in doubt");
             return Ok(payment);
         }
     };
-    drop(card);
 
     match retry(PATIENCE_FOR_DATABASE, || settle(app, payment.clone(), attempt_id, &verdict)).await {
         Ok(settled) => Ok(settled),

@@ -3,6 +3,8 @@
 //! Every call names an attempt, and the attempt is the idempotency key: asking again never charges again.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -32,7 +34,7 @@ impl fmt::Display for AttemptId {
 }
 
 /// A request to charge a card.
-pub struct Charge<'a> {
+pub struct Charge {
     /// The attempt.
     pub attempt_id: AttemptId,
     /// What is paid for.
@@ -42,7 +44,7 @@ pub struct Charge<'a> {
     /// In what.
     pub currency: Currency,
     /// The card.
-    pub card: &'a Card,
+    pub card: Card,
 }
 
 /// How an attempt ended.
@@ -75,7 +77,7 @@ pub struct NoAnswer(pub String);
 #[async_trait]
 pub trait CardProcessor: Send + Sync {
     /// Charges the card, once for each attempt.
-    async fn charge(&self, charge: Charge<'_>) -> Result<Verdict, NoAnswer>;
+    async fn charge(&self, charge: Charge) -> Result<Verdict, NoAnswer>;
 
     /// What became of the attempt.
     async fn look_up(&self, attempt_id: AttemptId) -> Result<Record, NoAnswer>;
@@ -85,6 +87,24 @@ pub trait CardProcessor: Send + Sync {
 
     /// Gives the money of a charged attempt back, once.
     async fn refund(&self, attempt_id: AttemptId) -> Result<(), NoAnswer>;
+}
+
+/// Asks the processor and waits for its answer, but not for ever. The question itself is asked to its end: nothing is
+/// cut off half-way when time runs out.
+pub async fn ask<T, Asking>(
+    processor: &Arc<dyn CardProcessor>,
+    patience: Duration,
+    question: impl FnOnce(Arc<dyn CardProcessor>) -> Asking,
+) -> Result<T, NoAnswer>
+where
+    T: Send + 'static,
+    Asking: Future<Output = Result<T, NoAnswer>> + Send + 'static,
+{
+    match tokio::time::timeout(patience, tokio::spawn(question(Arc::clone(processor)))).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(panic)) => Err(NoAnswer(panic.to_string())),
+        Err(_) => Err(NoAnswer("no answer in time".to_owned())),
+    }
 }
 
 /// A request to void an attempt that the processor may not have heard of yet.

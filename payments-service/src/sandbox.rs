@@ -70,7 +70,7 @@ impl Sandbox {
     }
 
     /// Writes the charge down unless the attempt is known already; answers what the book says then.
-    async fn write_down(&self, charge: &Charge<'_>, behaviour: Behaviour) -> Result<Record, NoAnswer> {
+    async fn write_down(&self, charge: &Charge, behaviour: Behaviour) -> Result<Record, NoAnswer> {
         let (status, decline_code) = match behaviour {
             Behaviour::Decline(code) => ("declined", Some(code)),
             _ => ("approved", None),
@@ -99,13 +99,13 @@ impl Sandbox {
 
 #[async_trait]
 impl CardProcessor for Sandbox {
-    async fn charge(&self, charge: Charge<'_>) -> Result<Verdict, NoAnswer> {
+    async fn charge(&self, charge: Charge) -> Result<Verdict, NoAnswer> {
         let now = Utc::now();
         let today = Expiry {
             year: i16::try_from(now.year()).unwrap_or(i16::MAX),
             month: i16::try_from(now.month()).unwrap_or_default(),
         };
-        let behaviour = behaviour(charge.card, today);
+        let behaviour = behaviour(&charge.card, today);
         match behaviour {
             Behaviour::Vanish => return Err(NoAnswer("the card asks for no answer".to_owned())),
             Behaviour::ApproveSlowly => tokio::time::sleep(SLOW).await,

@@ -7,13 +7,13 @@
 
 use std::time::Duration;
 
+use service_kit::process::repeat;
 use service_kit::trace_context;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::payment::{Payment, PaymentStatus};
-use crate::processor::{AttemptId, NoAnswer, Record, Verdict, VoidRequest};
+use crate::processor::{AttemptId, NoAnswer, Record, Verdict, VoidRequest, ask};
 use crate::{App, pay, payments};
 
 const TICK: Duration = Duration::from_millis(250);
@@ -22,17 +22,12 @@ const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Settles what is due until `stop`. What fails is logged and comes up again.
 pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
-    let mut ticks = tokio::time::interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = stop.cancelled() => return Ok(()),
-        }
+    repeat(TICK, stop, async || {
         if let Err(problem) = settle_due(&app).await {
             warn!(%problem, "settlements are late");
         }
-    }
+    })
+    .await
 }
 
 /// Settles every charge and refund that is due.
@@ -75,10 +70,13 @@ async fn settle(app: &App, payment: Payment) -> Result<(), Unsettled> {
 }
 
 async fn settle_charge(app: &App, payment: Payment, attempt_id: AttemptId) -> Result<(), Unsettled> {
-    let mut record = within(app, app.processor.look_up(attempt_id)).await?;
+    let mut record =
+        ask(&app.processor, app.processor_timeout, |processor| async move { processor.look_up(attempt_id).await })
+            .await?;
     if let (Record::NotFound, Some(amount), Some(currency)) = (&record, payment.bill, payment.currency) {
         let request = VoidRequest { attempt_id, order_id: payment.order_id, amount, currency };
-        record = within(app, app.processor.void(request)).await?;
+        record = ask(&app.processor, app.processor_timeout, |processor| async move { processor.void(request).await })
+            .await?;
     }
     let verdict = match record {
         Record::Ended(verdict) => verdict,
@@ -91,7 +89,7 @@ async fn settle_charge(app: &App, payment: Payment, attempt_id: AttemptId) -> Re
 }
 
 async fn settle_refund(app: &App, payment: Payment, attempt_id: AttemptId) -> Result<(), Unsettled> {
-    within(app, app.processor.refund(attempt_id)).await?;
+    ask(&app.processor, app.processor_timeout, |processor| async move { processor.refund(attempt_id).await }).await?;
     let Some(change) = payment.refund() else { return Ok(()) };
     // Nothing but this worker changes a refunding payment; should the change be outdated, it comes up again.
     let refunded = payments::apply(&app.database, &app.outbox, app.settle_after(), &[change]).await?;
@@ -99,11 +97,6 @@ async fn settle_refund(app: &App, payment: Payment, attempt_id: AttemptId) -> Re
         info!(order.id = %payment.order_id, attempt.id = %attempt_id, "a charge was refunded");
     }
     Ok(())
-}
-
-async fn within<T>(app: &App, asking: impl Future<Output = Result<T, NoAnswer>>) -> Result<T, Unsettled> {
-    let answer = tokio::time::timeout(app.processor_timeout, asking).await;
-    Ok(answer.unwrap_or_else(|_| Err(NoAnswer("no answer in time".to_owned())))?)
 }
 
 impl From<NoAnswer> for Unsettled {

@@ -117,6 +117,25 @@ impl Parts {
     }
 }
 
+/// Does `work` at once and then again and again, `period` apart, until `stop`. It is never cut off in the middle.
+pub async fn repeat<Work>(
+    period: Duration,
+    stop: CancellationToken,
+    mut work: impl FnMut() -> Work,
+) -> anyhow::Result<()>
+where
+    Work: Future<Output = ()>,
+{
+    while !stop.is_cancelled() {
+        work().await;
+        tokio::select! {
+            () = tokio::time::sleep(period) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    Ok(())
+}
+
 async fn stop_on_signal(stop: CancellationToken) {
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {

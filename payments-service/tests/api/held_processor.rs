@@ -62,7 +62,7 @@ impl HeldProcessor {
 
 #[async_trait]
 impl CardProcessor for HeldProcessor {
-    async fn charge(&self, charge: Charge<'_>) -> Result<Verdict, NoAnswer> {
+    async fn charge(&self, charge: Charge) -> Result<Verdict, NoAnswer> {
         self.wait_at(Hold::BeforeCharging).await;
         let verdict = self.sandbox.charge(charge).await;
         self.wait_at(Hold::AfterCharging).await;

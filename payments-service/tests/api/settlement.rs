@@ -17,7 +17,7 @@ async fn charge_late(service: &TestApp, id: OrderId, number: &str) -> Verdict {
     let attempt_id =
         sqlx::query_scalar(latest).bind(id).fetch_one(&service.app.database).await.expect("there is an attempt");
     let (amount, currency) = (MinorUnits(BILL), Currency::DEFAULT);
-    let charge = Charge { attempt_id, order_id: id, amount, currency, card: &card(number) };
+    let charge = Charge { attempt_id, order_id: id, amount, currency, card: card(number) };
     Sandbox::new(service.book.clone()).charge(charge).await.expect("an answer")
 }
 
