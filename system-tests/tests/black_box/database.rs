@@ -1,0 +1,111 @@
+//! The rows behind the answers, as a superuser sees them.
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection};
+use tokio::runtime;
+use uuid::Uuid;
+
+use crate::polling::eventually;
+
+/// What must be so for the orders of one load, which are told from others by how their references begin.
+pub struct Books {
+    postgres: String,
+    /// A condition on `o`, a row of `orders.orders`.
+    of_this_load: String,
+}
+
+impl Books {
+    pub fn new(postgres: &str, load: Uuid) -> Self {
+        Self { postgres: postgres.to_owned(), of_this_load: format!("starts_with(o.reference, '{load}')") }
+    }
+
+    /// What was accepted is there, and once; so is what got through without an answer.
+    #[track_caller]
+    pub fn have_once(&self, accepted: &[Uuid]) {
+        let (ids, ours) = (values(accepted), &self.of_this_load);
+        self.have_no(
+            "accepted order that is missing",
+            &format!(
+                "select from unnest({ids}) accepted (id) where not exists
+                     (select from orders.orders o where o.id = accepted.id and {ours})"
+            ),
+        );
+        self.have_no(
+            "order that is there twice",
+            &format!("select from orders.orders o where {ours} group by o.reference having count(*) > 1"),
+        );
+    }
+
+    /// What a client was told to be paid is delivered.
+    #[track_caller]
+    pub fn have_delivered(&self, paid: &[Uuid]) {
+        let ids = values(paid);
+        self.have_no(
+            "paid order that is not delivered",
+            &format!(
+                "select from unnest({ids}) paid (id) where not exists
+                     (select from orders.orders o where o.id = paid.id and o.status = 'delivered')"
+            ),
+        );
+    }
+
+    /// Every order has its payment and knows its state, is charged once if it is paid and not at all if it is not, and
+    /// nothing is on its way or given up.
+    #[track_caller]
+    pub fn are_settled(&self) {
+        let ours = &self.of_this_load;
+        self.have_no(
+            "order without its payment",
+            &format!(
+                "select from orders.orders o left join payments.payments p on p.order_id = o.id
+                 where {ours} and (o.bill, o.currency, o.created_by)
+                     is distinct from (p.bill, p.currency, p.created_by)"
+            ),
+        );
+        self.have_no(
+            "order that is not in step with its payment",
+            &format!(
+                "select from orders.orders o join payments.payments p on p.order_id = o.id
+                 where {ours} and (o.status, o.payment_status, p.status) not in
+                     (('created', 'pending', 'pending'), ('declined', 'declined', 'declined'),
+                      ('delivered', 'paid', 'paid'))"
+            ),
+        );
+        self.have_no(
+            "order that is charged too often or too seldom",
+            &format!(
+                "select from orders.orders o left join sandbox.charges c on c.order_id = o.id and c.status = 'approved'
+                 where {ours} group by o.id
+                 having count(c) <> (o.status = 'delivered')::integer or sum(c.amount) <> o.bill"
+            ),
+        );
+        for table in ["orders.outbox", "payments.outbox", "orders.parked", "payments.parked"] {
+            self.have_no(&format!("row in {table}"), &format!("select from {table}"));
+        }
+    }
+
+    /// Waits until a query finds nothing.
+    #[track_caller]
+    fn have_no(&self, what: &str, query: &str) {
+        eventually(format_args!("there is no {what}"), || match self.count(query) {
+            Ok(0) => Ok(()),
+            Ok(count) => Err(format!("there are {count}")),
+            Err(problem) => Err(format!("{problem:#}")),
+        });
+    }
+
+    fn count(&self, query: &str) -> anyhow::Result<i64> {
+        let query = AssertSqlSafe(format!("select count(*) from ({query}) found"));
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut connection = PgConnection::connect(&self.postgres).await?;
+            Ok(sqlx::query_scalar(query).fetch_one(&mut connection).await?)
+        })
+    }
+}
+
+/// As an array in SQL.
+fn values(ids: &[Uuid]) -> String {
+    let quoted: Vec<_> = ids.iter().map(|id| format!("'{id}'")).collect();
+    format!("array[{}]::uuid[]", quoted.join(","))
+}

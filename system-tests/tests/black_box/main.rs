@@ -1,0 +1,15 @@
+//! The running system as its users meet it: real processes, through nginx, and what happens when they are killed.
+//!
+//! `cargo xtask test` starts the system and says where it is in `GATEWAY_URL` and `STACK_DIR`.
+
+mod client;
+mod database;
+mod load;
+mod polling;
+mod stack;
+
+mod card_secrecy;
+mod gateway_errors;
+mod life_of_an_order;
+mod ownership;
+mod survival;

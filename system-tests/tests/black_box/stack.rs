@@ -1,0 +1,111 @@
+//! The running stack, as its folder tells about it: the same that `cargo xtask ps --json` prints.
+
+use std::env;
+use std::fs;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use serde::Deserialize;
+
+use crate::polling::eventually;
+
+/// Tests that kill processes have the stack for themselves; a test that failed leaves it to the next one.
+static STACK: RwLock<()> = RwLock::new(());
+
+/// Held while a test needs every process to live.
+pub fn shared() -> RwLockReadGuard<'static, ()> {
+    STACK.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Held while a test kills processes.
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
+    STACK.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The state of the stack at one moment.
+#[derive(Debug, Deserialize)]
+pub struct Stack {
+    /// The superuser's address of the database.
+    pub postgres: String,
+    pub processes: Vec<Process>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Process {
+    pub name: String,
+    pub pid: Option<u32>,
+    pub ports: Vec<u16>,
+    pub state: String,
+    pub restarts: u32,
+}
+
+impl Stack {
+    pub fn now() -> Self {
+        let path = dir().join("state.json");
+        let json = fs::read(&path).unwrap_or_else(|error| panic!("no stack runs here: {}: {error}", path.display()));
+        serde_json::from_slice(&json).expect("the state of the stack can be read")
+    }
+
+    /// Waits until every process is up.
+    #[track_caller]
+    pub fn once_all_run() -> Self {
+        eventually("every process runs", || {
+            let stack = Self::now();
+            let all_run = stack.processes.iter().all(|process| process.state == "running");
+            if all_run { Ok(stack) } else { Err(format!("{stack:?}")) }
+        })
+    }
+
+    /// Waits until a process has died, was started again and is up.
+    #[track_caller]
+    pub fn once_restarted(name: &str, restarts_before: u32) -> Self {
+        eventually(format_args!("{name} is started again"), || {
+            let stack = Self::now();
+            let process = stack.process(name);
+            let is_back = process.restarts > restarts_before && process.state == "running";
+            if is_back { Ok(stack) } else { Err(format!("{stack:?}")) }
+        })
+    }
+
+    #[track_caller]
+    pub fn process(&self, name: &str) -> &Process {
+        let mut processes = self.processes.iter();
+        processes.find(|process| process.name == name).unwrap_or_else(|| panic!("the stack has no {name}"))
+    }
+
+    /// How often each process was started again.
+    pub fn restarts(&self) -> Vec<(String, u32)> {
+        self.processes.iter().map(|process| (process.name.clone(), process.restarts)).collect()
+    }
+}
+
+impl Process {
+    /// Ends it without a chance to finish anything.
+    #[track_caller]
+    pub fn kill(&self) {
+        let pid = self.pid.expect("a running process has a pid").to_string();
+        let status = Command::new("kill").args(["-KILL", &pid]).status().expect("kill can be run");
+        assert!(status.success(), "{} could not be killed: {status}", self.name);
+    }
+
+    /// Whether somebody listens on its first port.
+    pub fn listens(&self) -> bool {
+        TcpStream::connect(("127.0.0.1", self.ports[0])).is_ok()
+    }
+}
+
+/// Where the processes write to.
+pub fn dir() -> PathBuf {
+    variable("STACK_DIR").into()
+}
+
+pub fn gateway_url() -> String {
+    variable("GATEWAY_URL")
+}
+
+fn variable(name: &str) -> String {
+    let value = env::var_os(name).and_then(|value| value.into_string().ok());
+    value.unwrap_or_else(|| panic!("{name} is not set: this test needs a running system, run `cargo xtask test`"))
+}
