@@ -1,7 +1,7 @@
 //! The routes of the orders.
 
 use axum::extract::State;
-use axum::http::header::{ETAG, IF_NONE_MATCH, LOCATION};
+use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use serde_json::json;
 use service_kit::auth::User;
 use service_kit::body::Body;
-use service_kit::http::PathId;
+use service_kit::http::{PathId, etag, unless_known};
 use service_kit::page::{Page, PageRequest};
 use service_kit::problem::Problem;
 use shared_events::events::CancelReason;
@@ -38,7 +38,7 @@ async fn create_order(
     let new = NewOrder::new(user, body).map_err(|errors| Problem::validation_failed(&errors))?;
     let order = app.placing.submit(new).await.unwrap_or_else(|| Err(Problem::unavailable()))?;
     info!(order.id = %order.id, "an order was placed");
-    let headers = [(LOCATION, format!("/api/orders/{}", order.id)), (ETAG, etag(&order))];
+    let headers = [(LOCATION, format!("/api/orders/{}", order.id)), (ETAG, etag(order.version))];
     Ok((StatusCode::CREATED, headers, Json(json!({"data": order}))).into_response())
 }
 
@@ -58,18 +58,14 @@ async fn find_order(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let order = find(&app, id, &user).await?;
-    let etag = etag(&order);
-    if names(&headers, &etag) {
-        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response());
-    }
-    Ok(([(ETAG, etag)], Json(json!({"data": order}))).into_response())
+    Ok(unless_known(&headers, order.version, Json(json!({"data": order}))))
 }
 
 async fn cancel_order(State(app): State<App>, User(user): User, PathId(id): PathId) -> Result<Response, Problem> {
     loop {
         let order = find(&app, PathId(id), &user).await?;
         let Some(change) = order.cancel(CancelReason::User).map_err(|_| order_not_cancellable())? else {
-            return Ok(([(ETAG, etag(&order))], Json(json!({"data": order}))).into_response());
+            return Ok(([(ETAG, etag(order.version))], Json(json!({"data": order}))).into_response());
         };
         let changed = orders::apply(&app.database, &app.outbox, app.delivery_delay, &[change]).await?;
         if changed.contains_key(&order.id) {
@@ -88,18 +84,4 @@ async fn list_order_events(State(app): State<App>, User(user): User, id: PathId)
 async fn find(app: &App, PathId(id): PathId, user: &UserId) -> Result<Order, Problem> {
     let id = OrderId(id.ok_or_else(order_not_found)?);
     orders::find(&app.database, id, user).await?.ok_or_else(order_not_found)
-}
-
-/// Changes exactly when the order does.
-fn etag(order: &Order) -> String {
-    format!("\"{}\"", order.version)
-}
-
-/// Whether If-None-Match (RFC 9110, 13.1.2) names this version.
-fn names(headers: &HeaderMap, etag: &str) -> bool {
-    let given = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    given
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
 }

@@ -96,7 +96,9 @@ pub async fn serve(
 
     parts.start("health", |stop| serve_health(admin_listener, database.clone(), readiness.clone(), stop));
     parts.start("API", |stop| serve_http(listener, routes, readiness.clone(), settings.request_timeout, stop));
+    parts.start("placing", |_| placing_workers.finish());
     if !database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, settings, &stop).await? {
+        drop(app);
         return parts.finish().await;
     }
     readiness.declare();
@@ -110,7 +112,5 @@ pub async fn serve(
         consumer::run(broker, database, SCHEMA, subscriptions, stop)
     });
     parts.start("timers", |stop| timers::run(app, stop));
-    let outcome = parts.finish().await;
-    placing_workers.finish().await?;
-    outcome
+    parts.finish().await
 }

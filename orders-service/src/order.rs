@@ -1,4 +1,4 @@
-//! An order and everything that can happen to it. Pure: no I/O, no clock.
+//! An order and everything that can happen to it. No I/O; only the ids of new events are made up here.
 //!
 //! A decision is made on an order as it was read and answers the [`Change`] to make. The change is stored only if the
 //! order still has the version that the decision was made on, so a decision can always be made again.

@@ -1,15 +1,15 @@
 //! The routes of the payments.
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::http::header::{ETAG, LOCATION};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use service_kit::auth::User;
 use service_kit::body::Body;
-use service_kit::http::PathId;
+use service_kit::http::{PathId, etag, unless_known};
 use service_kit::page::{Page, PageRequest};
 use service_kit::problem::Problem;
 use shared_events::ids::OrderId;
@@ -39,10 +39,15 @@ async fn list_payments(
     Ok(Json(Page { data: data.iter().map(show).collect(), page }))
 }
 
-async fn find_payment(State(app): State<App>, User(user): User, PathId(id): PathId) -> Result<Response, Problem> {
+async fn find_payment(
+    State(app): State<App>,
+    User(user): User,
+    PathId(id): PathId,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let order_id = OrderId(id.ok_or_else(payment_not_found)?);
     let payment = find_soon(&app, &user, order_id).await?.ok_or_else(payment_not_found)?;
-    Ok(answer(StatusCode::OK, &payment))
+    Ok(unless_known(&headers, payment.version, Json(json!({"data": show(&payment)}))))
 }
 
 async fn pay_order(
@@ -59,15 +64,17 @@ async fn pay_order(
         PaymentStatus::Declined => Err(card_declined(payment.decline_code.as_deref())),
         PaymentStatus::Cancelled | PaymentStatus::Refunding | PaymentStatus::Refunded => Err(payment_cancelled()),
         // Nobody knows yet; the settlement finds out.
-        PaymentStatus::Processing | PaymentStatus::Pending => {
+        PaymentStatus::Processing => {
             let location = [(LOCATION, format!("/api/payments/{order_id}"))];
             Ok((location, answer(StatusCode::ACCEPTED, &payment)).into_response())
         }
+        // The settlement was quicker and has voided the attempt.
+        PaymentStatus::Pending => Err(Problem::unavailable()),
     }
 }
 
 fn answer(status: StatusCode, payment: &Payment) -> Response {
-    let etag = [(ETAG, format!("\"{}\"", payment.version))];
+    let etag = [(ETAG, etag(payment.version))];
     (status, etag, Json(json!({"data": show(payment)}))).into_response()
 }
 

@@ -94,6 +94,11 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Config { settings, sandbox_database_url, .. } = &config;
+    let longest_pay = config.processor_timeout + pay::TIME_AROUND_THE_PROCESSOR;
+    anyhow::ensure!(
+        settings.request_timeout >= longest_pay,
+        "REQUEST_TIMEOUT must be at least {longest_pay:?}, so that a pay is answered also when the processor is slow"
+    );
     let database = database::pool(&settings.database_url, settings.database_max_connections)?;
     let mut parts = Parts::new(stop.clone());
     let readiness = Readiness::default();

@@ -17,6 +17,8 @@ use crate::{App, payments};
 
 /// How long a client waits for the payment of an order that it has just placed.
 const PATIENCE_FOR_NEW_ORDERS: Duration = Duration::from_secs(2);
+/// How long a pay may take besides the processor: waiting for the payment, and twice for the database.
+pub const TIME_AROUND_THE_PROCESSOR: Duration = Duration::from_secs(8);
 /// How old an order may be to count as just placed; also how far two clocks may disagree.
 const NEW_ORDER_AGE: Duration = Duration::from_secs(5);
 /// How long an answer of the processor is tried to be recorded before it is left to the settlement.

@@ -1,4 +1,4 @@
-//! A payment and everything that can happen to it. Pure: no I/O, no clock.
+//! A payment and everything that can happen to it. No I/O; only the ids of new events are made up here.
 //!
 //! A decision is made on a payment as it was read and answers the [`Change`] to make. The change is stored only if the
 //! payment still has the version that the decision was made on, so a decision can always be made again.
@@ -170,9 +170,8 @@ impl Payment {
                 card_last4: Some(card.last4.clone()),
                 card_exp_month: Some(card.expiry.month),
                 card_exp_year: Some(card.expiry.year),
-                decline_code: None,
                 attempt_outcome: Some(AttemptOutcome::Started),
-                ..self.change_to(PaymentStatus::Processing)
+                ..self.change_to(PaymentStatus::Processing, None)
             }),
             PaymentStatus::Processing => Err(NotPayable::InProgress),
             PaymentStatus::Paid => Err(NotPayable::AlreadyPaid),
@@ -198,23 +197,19 @@ impl Payment {
             Verdict::Declined(code) => (Some(code.clone()), None),
             Verdict::Voided => (None, None),
         };
-        Some(Change {
-            message: self.processed_event(next, decline_code.clone()),
-            decline_code,
-            attempt_outcome: Some(attempt_outcome),
-            posting,
-            ..self.change_to(next)
-        })
+        Some(Change { attempt_outcome: Some(attempt_outcome), posting, ..self.change_to(next, decline_code) })
     }
 
     /// What the cancel of its order does: `None` when it was carried out already.
     pub fn cancel(&self) -> Option<Change> {
         match self.status {
-            PaymentStatus::Pending | PaymentStatus::Declined => Some(self.change_to(PaymentStatus::Cancelled)),
+            PaymentStatus::Pending | PaymentStatus::Declined => {
+                Some(self.change_to(PaymentStatus::Cancelled, self.decline_code.clone()))
+            }
             PaymentStatus::Processing if self.cancel_requested => None,
             // Whether there is money to give back is not known yet; the end of the attempt decides.
             PaymentStatus::Processing => Some(Change { cancel_requested: true, ..self.unchanged() }),
-            PaymentStatus::Paid => Some(self.change_to(PaymentStatus::Refunding)),
+            PaymentStatus::Paid => Some(self.change_to(PaymentStatus::Refunding, None)),
             PaymentStatus::Cancelled | PaymentStatus::Refunding | PaymentStatus::Refunded => None,
         }
     }
@@ -229,7 +224,7 @@ impl Payment {
             amount: MinorUnits(-charge.amount.0),
             ..charge
         });
-        Some(Change { posting, ..self.change_to(PaymentStatus::Refunded) })
+        Some(Change { posting, ..self.change_to(PaymentStatus::Refunded, None) })
     }
 
     fn unchanged(&self) -> Change {
@@ -251,10 +246,10 @@ impl Payment {
         }
     }
 
-    fn change_to(&self, next: PaymentStatus) -> Change {
+    fn change_to(&self, next: PaymentStatus, decline_code: Option<String>) -> Change {
         debug_assert!(self.status.may_become(next), "{:?} may not become {next:?}", self.status);
-        let message = self.processed_event(next, None);
-        Change { status: next, message, ..self.unchanged() }
+        let message = self.processed_event(next, decline_code.clone());
+        Change { status: next, decline_code, message, ..self.unchanged() }
     }
 
     /// What the orders service is told of a new status, if it is one that concerns it.

@@ -168,7 +168,10 @@ impl CardProcessor for Sandbox {
             return Err(NoAnswer("the card asks for a refund that fails".to_owned()));
         }
         sqlx::query!(
-            "update sandbox.charges set status = 'refunded', updated_at = now() where attempt_id = $1 and status = 'approved'",
+            r#"
+            update sandbox.charges set status = 'refunded', updated_at = now()
+            where attempt_id = $1 and status = 'approved' and refund_failures_left = 0
+            "#,
             attempt_id.0
         )
         .execute(&self.book)

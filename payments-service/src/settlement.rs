@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use service_kit::process::repeat;
 use service_kit::trace_context;
 use tokio_util::sync::CancellationToken;
@@ -17,8 +18,6 @@ use crate::processor::{AttemptId, NoAnswer, Record, Verdict, VoidRequest, ask};
 use crate::{App, pay, payments};
 
 const TICK: Duration = Duration::from_millis(250);
-/// When to look again at what could not be settled.
-const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Settles what is due until `stop`. What fails is logged and comes up again.
 pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
@@ -30,19 +29,22 @@ pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     .await
 }
 
-/// Settles every charge and refund that is due.
+/// Settles the charges and refunds that are due, side by side: one that hangs does not hold up the others.
 pub async fn settle_due(app: &App) -> Result<(), sqlx::Error> {
+    // Longer than the two questions that settling a charge may take, so that nothing is taken twice at a time.
+    let again_after = app.processor_timeout * 2 + Duration::from_secs(1);
     loop {
-        let unsettled = payments::claim_unsettled(&app.database, AGAIN_AFTER).await?;
+        let unsettled = payments::claim_unsettled(&app.database, again_after).await?;
         if unsettled.is_empty() {
             return Ok(());
         }
-        for payment in unsettled {
+        join_all(unsettled.into_iter().map(|payment| async {
             let (order_id, status) = (payment.order_id, payment.status.name());
             if let Err(problem) = trace_context::scope(None, settle(app, payment)).await {
                 warn!(order.id = %order_id, payment.status = status, ?problem, "a payment is still in doubt");
             }
-        }
+        }))
+        .await;
     }
 }
 
@@ -69,7 +71,7 @@ async fn settle(app: &App, payment: Payment) -> Result<(), Unsettled> {
     }
 }
 
-async fn settle_charge(app: &App, payment: Payment, attempt_id: AttemptId) -> Result<(), Unsettled> {
+async fn settle_charge(app: &App, mut payment: Payment, attempt_id: AttemptId) -> Result<(), Unsettled> {
     let mut record =
         ask(&app.processor, app.processor_timeout, |processor| async move { processor.look_up(attempt_id).await })
             .await?;
@@ -80,8 +82,11 @@ async fn settle_charge(app: &App, payment: Payment, attempt_id: AttemptId) -> Re
     }
     let verdict = match record {
         Record::Ended(verdict) => verdict,
-        // It was charged; that it was refunded is found out again on the way.
-        Record::Refunded => Verdict::Approved,
+        // Somebody gave the money back at the processor, which is what a cancel does: the payment goes that way.
+        Record::Refunded => {
+            payment.cancel_requested = true;
+            Verdict::Approved
+        }
         Record::NotFound => return Err(NoAnswer("a voided attempt is not in the book".to_owned()).into()),
     };
     pay::settle(app, payment, attempt_id, &verdict).await?;

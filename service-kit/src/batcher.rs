@@ -7,6 +7,9 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 
+/// How many batches for each lane may wait. More would be answered too late to be of use.
+const WAITING_BATCHES: usize = 4;
+
 /// Hands jobs to batch workers and their answers back.
 pub struct Batcher<Job, Answer> {
     jobs: mpsc::Sender<(Job, oneshot::Sender<Answer>)>,
@@ -26,7 +29,7 @@ where
         Work: Fn(Vec<Job>) -> Batch + Send + Sync + 'static,
         Batch: Future<Output = Vec<Answer>> + Send + 'static,
     {
-        let (jobs, waiting) = mpsc::channel(lanes * limit);
+        let (jobs, waiting) = mpsc::channel(lanes * limit * WAITING_BATCHES);
         let waiting = Arc::new(Mutex::new(waiting));
         let work = Arc::new(work);
         let mut workers = JoinSet::new();
@@ -36,10 +39,11 @@ where
         (Self { jobs }, Workers(workers))
     }
 
-    /// Has the job done; `None` when the workers are gone. Dropping the wait harms nobody: the job is done all the same.
+    /// Has the job done; `None` when too many wait already, or the workers are gone. Dropping the wait harms nobody:
+    /// the job is done all the same.
     pub async fn submit(&self, job: Job) -> Option<Answer> {
         let (answer, answered) = oneshot::channel();
-        self.jobs.send((job, answer)).await.ok()?;
+        self.jobs.try_send((job, answer)).ok()?;
         answered.await.ok()
     }
 }
@@ -122,7 +126,7 @@ mod tests {
     async fn every_caller_gets_its_own_answer() {
         let Gated { batcher, workers: _workers, gate, begun: _begun } = gated();
         gate.add_permits(100);
-        let callers: Vec<_> = (0..50).map(|job| (job, submit(&batcher, job))).collect();
+        let callers: Vec<_> = (0..16).map(|job| (job, submit(&batcher, job))).collect();
         for (job, caller) in callers {
             assert_eq!(caller.await.expect("no panic"), Some(job * 2));
         }
@@ -134,7 +138,7 @@ mod tests {
         let first = submit(&batcher, 0);
         assert_eq!(begun.recv().await, Some(1));
         let rest: Vec<_> = (1..5).map(|job| submit(&batcher, job)).collect();
-        while batcher.jobs.capacity() > 0 {
+        while batcher.jobs.capacity() > 4 * WAITING_BATCHES - 4 {
             tokio::task::yield_now().await;
         }
         gate.add_permits(2);
@@ -143,6 +147,18 @@ mod tests {
         for (job, caller) in (1..5).zip(rest) {
             assert_eq!(caller.await.expect("no panic"), Some(job * 2));
         }
+    }
+
+    #[tokio::test]
+    async fn more_jobs_than_may_wait_are_refused_at_once() {
+        let Gated { batcher, workers: _workers, gate: _gate, mut begun } = gated();
+        let _first = submit(&batcher, 0);
+        assert_eq!(begun.recv().await, Some(1));
+        let _waiting: Vec<_> = (0..4 * WAITING_BATCHES).map(|_| submit(&batcher, 1)).collect();
+        while batcher.jobs.capacity() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(batcher.submit(2).await, None);
     }
 
     #[tokio::test]
@@ -165,7 +181,7 @@ mod tests {
             counter.fetch_add(jobs.len(), Ordering::SeqCst);
             async move { jobs }
         });
-        let callers: Vec<_> = (0..20)
+        let callers: Vec<_> = (0..16)
             .map(|_| {
                 let batcher = batcher.clone();
                 tokio::spawn(async move { batcher.submit(()).await })
@@ -176,6 +192,6 @@ mod tests {
         }
         drop(batcher);
         workers.finish().await.expect("the workers end");
-        assert_eq!(done.load(Ordering::SeqCst), 20);
+        assert_eq!(done.load(Ordering::SeqCst), 16);
     }
 }

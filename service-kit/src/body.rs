@@ -7,10 +7,11 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
 use crate::problem::{FieldError, Problem};
@@ -30,8 +31,8 @@ where
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_media_type",
-                "The body is not declared as JSON",
-                "Send JSON with the header Content-Type: application/json.",
+                "The body is not declared as plain JSON",
+                "Send JSON in UTF-8, not compressed, with the header Content-Type: application/json.",
             ));
         }
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
@@ -39,10 +40,14 @@ where
     }
 }
 
+/// Declared as JSON, in UTF-8 (RFC 8259, 8.1) and not compressed.
 fn is_json(request: &Request) -> bool {
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = header(CONTENT_TYPE).to_ascii_lowercase();
+    let (essence, parameters) = content_type.split_once(';').unwrap_or((&content_type, ""));
+    let is_utf8 = !parameters.contains("charset") || parameters.contains("utf-8");
+    let is_plain = ["", "identity"].contains(&header(CONTENT_ENCODING));
+    essence.trim() == "application/json" && is_utf8 && is_plain
 }
 
 fn unreadable(rejection: &BytesRejection) -> Problem {
@@ -62,15 +67,20 @@ fn malformed(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not JSON", detail)
 }
 
+fn malformed_at(cause: &serde_json::Error) -> Problem {
+    malformed(format!("Correct the JSON near line {}, column {}.", cause.line(), cause.column()))
+}
+
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // The syntax of the whole first: a wrong type would hide what comes after it.
-    serde_json::from_slice::<IgnoredAny>(bytes).map_err(|cause| {
-        malformed(format!("Correct the JSON near line {}, column {}.", cause.line(), cause.column()))
-    })?;
+    serde_json::from_slice::<IgnoredAny>(bytes).map_err(|cause| malformed_at(&cause))?;
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    serde_path_to_error::deserialize(&mut json)
-        .map(|Object(value)| value)
-        .map_err(|refusal| Problem::validation_failed(&[field_error(refusal.path(), &refusal.inner().to_string())]))
+    let parsed = serde_path_to_error::deserialize(&mut json).map(|Object(value)| value);
+    parsed.map_err(|refusal| match refusal.inner().classify() {
+        Category::Data => Problem::validation_failed(&[field_error(refusal.path(), &refusal.inner().to_string())]),
+        // Broken text or a number beyond all bounds, which the first look does not see.
+        Category::Syntax | Category::Eof | Category::Io => malformed_at(refusal.inner()),
+    })
 }
 
 /// A `T` that is written as an object. Serde would take an array of its fields' values too.
@@ -177,7 +187,19 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_malformed() {
-        for body in ["", "{", "{\"bill\": 1,}", "bill=1", "{\"bill\": 1} x", "\u{feff}{\"bill\": 1}"] {
+        assert!(
+            parse::<Order>(b"{\"bill\": \"\xff\"}").is_err_and(|problem| format!("{problem:?}").contains("malformed"))
+        );
+        for body in [
+            "",
+            "{",
+            "{\"bill\": 1e400}",
+            "{\"bill\": 1, \"items\": [{\"sku\": \"\\ud800\"}]}",
+            "{\"bill\": 1,}",
+            "bill=1",
+            "{\"bill\": 1} x",
+            "\u{feff}{\"bill\": 1}",
+        ] {
             assert_refused(body, StatusCode::BAD_REQUEST, "malformed_json");
         }
     }

@@ -13,7 +13,7 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
-use shared_events::events::{Event, PaymentCancel, PaymentCreate, PaymentProcessed};
+use shared_events::events;
 use shared_events::topology::{DELIVERY_LIMIT, Topology};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -142,7 +142,7 @@ impl Broker {
         for (name, kind) in [(&exchange, ExchangeKind::Topic), (&dead_letter_exchange, ExchangeKind::Direct)] {
             channel.exchange_declare(name.as_str().into(), kind, durable, FieldTable::default()).await?;
         }
-        for event in [PaymentCreate::NAME, PaymentCancel::NAME, PaymentProcessed::NAME] {
+        for event in events::NAMES {
             let (queue, dead_queue) = (self.topology.queue(event), self.topology.dead_queue(event));
             declare_queue(channel, &queue, event_queue_arguments(&dead_letter_exchange, &dead_queue)).await?;
             bind(channel, &queue, &exchange, event).await?;

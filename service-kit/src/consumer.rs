@@ -23,7 +23,7 @@ use tracing::{error, warn};
 use uuid::Uuid;
 
 use crate::broker::{Broker, Session, within};
-use crate::database::retry;
+use crate::database::{is_refusal, retry_while};
 use crate::parked::{self, Parked};
 
 /// How many messages the broker hands out ahead of their acknowledgement.
@@ -193,43 +193,40 @@ impl Worker {
             let Ok(batch) = batch else { break };
             let batch = batch?;
             let Some(last_tag) = batch.last().map(|delivery| delivery.delivery_tag) else { continue };
-            self.settle(batch.into_iter().map(Message::from).collect()).await;
+            self.settle(batch.into_iter().map(Message::from).collect(), end_of_session).await?;
             let multiple = BasicAckOptions { multiple: true };
             within(BROKER_DEADLINE, "acknowledging", channel.basic_ack(last_tag, multiple)).await?;
         }
         within(BROKER_DEADLINE, "closing a channel", channel.close(REPLY_SUCCESS, "done".into())).await
     }
 
-    /// Applies or parks every message; comes back only when the database has committed that.
-    async fn settle(&self, batch: Vec<Message>) {
-        let refused = match retry(Duration::MAX, || (self.subscription.handler)(batch.clone())).await {
+    /// Applies or parks every message, and comes back only when the database has committed that; or with an error when
+    /// the session ends first, and then nothing is to be acknowledged.
+    async fn settle(&self, batch: Vec<Message>, end_of_session: &CancellationToken) -> anyhow::Result<()> {
+        let worthwhile = |trouble: &sqlx::Error| !is_refusal(trouble) && !end_of_session.is_cancelled();
+        let refused = match retry_while(worthwhile, || (self.subscription.handler)(batch.clone())).await {
             Ok(refused) => refused,
-            Err(problem) if batch.len() == 1 => {
-                error!(%problem, "the database refused an event");
-                let reason = format!("the database refused it: {problem}");
+            Err(refusal) if is_refusal(&refusal) && batch.len() == 1 => {
+                let reason = format!("the database refused it: {refusal}");
                 batch.into_iter().map(|message| Refused { message, reason: reason.clone() }).collect()
             }
-            Err(problem) => {
-                warn!(%problem, "the database refused a batch of events; applying them one by one");
+            Err(refusal) if is_refusal(&refusal) => {
+                warn!(%refusal, "the database refused a batch of events; applying them one by one");
                 for message in batch {
-                    Box::pin(self.settle(vec![message])).await;
+                    Box::pin(self.settle(vec![message], end_of_session)).await?;
                 }
-                return;
+                return Ok(());
             }
+            Err(trouble) => return Err(trouble).context("the database did not answer"),
         };
         for Refused { message, reason } in refused {
-            self.park(message, reason).await;
+            let Message { message_id, body } = message;
+            error!(queue = self.subscription.queue, message_id, reason, "a message is parked");
+            let parked = Parked { queue: self.subscription.queue.clone(), message_id, body, reason };
+            let park = || parked::insert(&self.database, self.schema, &parked);
+            retry_while(|_| !end_of_session.is_cancelled(), park).await.context("a message could not be parked")?;
         }
-    }
-
-    async fn park(&self, message: Message, reason: String) {
-        let Message { message_id, body } = message;
-        error!(queue = self.subscription.queue, message_id, reason, "a message is parked");
-        let parked = Parked { queue: self.subscription.queue.clone(), message_id, body, reason };
-        let kept = retry(Duration::MAX, || parked::insert(&self.database, self.schema, &parked)).await;
-        if let Err(problem) = kept {
-            error!(%problem, "a message could not be parked and is lost");
-        }
+        Ok(())
     }
 }
 

@@ -121,8 +121,9 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| {
             // https://www.postgresql.org/docs/current/errcodes-appendix.html
             let class_may_pass = ["08", "40", "53", "55", "57", "58"].contains(&code.get(..2).unwrap_or_default());
-            // The bootstrap has not made the database (3D000), the role (28000, 28P01) or the schema yet (3F000).
-            class_may_pass || ["3D000", "28000", "28P01", "3F000"].contains(&code.as_ref())
+            // The bootstrap has not made the database (3D000), the role (28000, 28P01) or the schema yet (3F000); the
+            // server is a standby for now (25006); a migration has changed a prepared statement's columns (0A000).
+            class_may_pass || ["3D000", "28000", "28P01", "3F000", "25006", "0A000"].contains(&code.as_ref())
         }),
         _ => false,
     }
@@ -139,19 +140,41 @@ pub fn backoff() -> impl Iterator<Item = Duration> + Send {
         .build()
 }
 
+/// Whether the statement was understood and its data refused: no repetition will help. Anything else may pass, be it
+/// only when an operator has mended something.
+pub fn is_refusal(error: &sqlx::Error) -> bool {
+    match error {
+        // Data exceptions and integrity constraint violations.
+        sqlx::Error::Database(refusal) => {
+            refusal.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+        }
+        sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
+        _ => false,
+    }
+}
+
 /// Repeats a unit of work while the database is in passing trouble, for as long as the caller has `patience`. The work
 /// must be harmless to repeat, since an attempt whose answer was lost may have been committed.
-pub async fn retry<T, Work>(patience: Duration, mut work: impl FnMut() -> Work) -> Result<T, sqlx::Error>
+pub async fn retry<T, Work>(patience: Duration, work: impl FnMut() -> Work) -> Result<T, sqlx::Error>
 where
     Work: Future<Output = Result<T, sqlx::Error>>,
 {
     let started = Instant::now();
+    retry_while(|trouble| is_transient(trouble) && started.elapsed() < patience, work).await
+}
+
+/// Repeats a unit of work, which must be harmless to repeat, while `worthwhile` says so of its error.
+pub async fn retry_while<T, Work>(
+    worthwhile: impl Fn(&sqlx::Error) -> bool,
+    mut work: impl FnMut() -> Work,
+) -> Result<T, sqlx::Error>
+where
+    Work: Future<Output = Result<T, sqlx::Error>>,
+{
     let mut pauses = backoff();
     loop {
         match work().await {
-            Err(trouble) if is_transient(&trouble) && started.elapsed() < patience => {
-                warn!(%trouble, "the database did not answer; trying again");
-            }
+            Err(trouble) if worthwhile(&trouble) => warn!(%trouble, "the database did not answer; trying again"),
             answered => return answered,
         }
         tokio::time::sleep(pauses.next().unwrap_or_default()).await;

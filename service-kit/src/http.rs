@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State};
-use axum::http::StatusCode;
+use axum::http::header::{ETAG, IF_NONE_MATCH};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -181,5 +182,22 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let id = Path::<String>::from_request_parts(parts, state).await.ok();
         Ok(Self(id.and_then(|Path(id)| Uuid::parse_str(&id).ok())))
+    }
+}
+
+/// The entity tag of a row with this version: it changes exactly when the row does.
+pub fn etag(version: i32) -> String {
+    format!("\"{version}\"")
+}
+
+/// `answer` with the entity tag of `version`; or 304, when If-None-Match (RFC 9110, 13.1.2) names that version.
+pub fn unless_known(headers: &HeaderMap, version: i32, answer: impl IntoResponse) -> Response {
+    let etag = etag(version);
+    let given = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut tags = given.flat_map(|value| value.split(',')).map(str::trim);
+    if tags.any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag) {
+        (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response()
+    } else {
+        ([(ETAG, etag)], answer).into_response()
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation};
 use serde::Serialize;
@@ -27,6 +27,8 @@ use crate::trace_context;
 
 const BATCH: usize = 500;
 const SWEEP_PERIOD: Duration = Duration::from_millis(500);
+/// The sweeper leaves younger rows alone; the default of `next_attempt_at` says the same.
+const SWEEP_AFTER: TimeDelta = TimeDelta::seconds(2);
 const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
 /// Batches that wait in memory while the relay is busy. What does not fit is left to the sweeper.
 const HANDED_OVER: usize = 1024;
@@ -52,6 +54,10 @@ impl Message {
             data: serde_json::to_value(event).unwrap_or_default(),
             traceparent: trace_context::current(),
         }
+    }
+
+    fn is_fresh(&self) -> bool {
+        Utc::now() - self.time() < SWEEP_AFTER
     }
 
     /// The time is taken from the id, so it is the same each time the event is sent.
@@ -138,7 +144,8 @@ impl Relay {
         loop {
             tokio::select! {
                 _ = self.committed.recv_many(&mut handed_over, BATCH) => {
-                    let messages: Vec<Message> = handed_over.drain(..).flatten().collect();
+                    // What has waited here through an outage is left to the sweeper, which has it too.
+                    let messages: Vec<Message> = handed_over.drain(..).flatten().filter(Message::is_fresh).collect();
                     self.publish(channel, &messages).await?;
                 }
                 _ = sweep.tick() => self.sweep(session).await?,

@@ -80,7 +80,7 @@ impl Problem {
             StatusCode::SERVICE_UNAVAILABLE,
             "service_unavailable",
             "The service is not available right now",
-            "Nothing is wrong with the request: send it again in a moment.",
+            "Nothing is wrong with the request. Look in a moment whether it was carried out, and send it again if not.",
         )
         .retry_after_seconds(1)
     }

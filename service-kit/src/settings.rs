@@ -43,7 +43,7 @@ pub struct Settings {
     pub admin_addr: SocketAddr,
 
     /// The longest that a request may take before it is answered 503. Its work is finished all the same.
-    #[arg(long, env, default_value = "10s", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    #[arg(long, env, default_value = "15s", value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub request_timeout: Duration,
 
     /// Access tokens of demo users. Not a secret to rely on: for trying the system out.

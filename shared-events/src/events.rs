@@ -15,6 +15,9 @@ pub trait Event: Serialize + DeserializeOwned {
     fn order_id(&self) -> OrderId;
 }
 
+/// The names of all events.
+pub const NAMES: [&str; 3] = [PaymentCreate::NAME, PaymentCancel::NAME, PaymentProcessed::NAME];
+
 /// Orders to payments: an order was placed, hold a pending payment for it.
 ///
 /// A duplicate changes nothing: an order has one payment.

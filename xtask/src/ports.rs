@@ -26,6 +26,11 @@ impl Ports {
         Self { file, chosen, taken: Vec::new() }
     }
 
+    /// Whether a stack has run in the folder.
+    pub(crate) fn are_chosen_in(dir: &Path) -> bool {
+        dir.join("ports.json").is_file()
+    }
+
     /// The port kept for a purpose, or another one if something else listens there by now.
     pub(crate) fn get(&mut self, purpose: &str) -> Result<u16> {
         let kept = self.chosen.get(purpose).copied().filter(|port| self.is_available(*port));

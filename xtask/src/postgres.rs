@@ -77,7 +77,7 @@ fn settings(port: u16, durability: Durability) -> Vec<String> {
         // The default folder for sockets is shared with the machine's own PostgreSQL.
         "unix_socket_directories=".to_owned(),
         "timezone=UTC".to_owned(),
-        "max_connections=200".to_owned(),
+        "max_connections=600".to_owned(),
         "shared_buffers=256MB".to_owned(),
         "max_wal_size=4GB".to_owned(),
         "checkpoint_timeout=15min".to_owned(),

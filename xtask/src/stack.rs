@@ -1,10 +1,10 @@
 //! What a running system consists of, and where it keeps its things. A plan says how much of it is wanted.
 
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::ports::Ports;
@@ -130,17 +130,19 @@ impl Layout<'_> {
     }
 }
 
-/// Removes everything of an earlier run but the lock, which we hold.
+/// What a stack keeps in its folder when everything else is wiped.
+const KEPT: [&str; 3] = ["lock", "plan.json", "supervisor.log"];
+
+/// Removes everything of an earlier run but what is [`KEPT`]. A folder that is not a stack's was named by mistake.
 pub(crate) fn wipe(dir: &Path) -> Result<()> {
+    let entries = fs::read_dir(dir)?.collect::<Result<Vec<_>, _>>()?;
+    let is_kept = |entry: &DirEntry| KEPT.iter().any(|kept| entry.file_name() == *kept);
+    let is_ours = Ports::are_chosen_in(dir) || entries.iter().all(is_kept);
+    ensure!(is_ours, "{} is not the folder of a stack and is left as it is", dir.display());
     postgres::remove_data(dir)?;
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let kept = ["lock", "plan.json", "supervisor.log"].iter().any(|name| path.ends_with(name));
-        match path.is_dir() {
-            _ if kept => {}
-            true => fs::remove_dir_all(&path)?,
-            false => fs::remove_file(&path)?,
-        }
+    for entry in entries.iter().filter(|entry| !is_kept(entry)) {
+        let path = entry.path();
+        if path.is_dir() { fs::remove_dir_all(&path)? } else { fs::remove_file(&path)? }
     }
     Ok(())
 }
