@@ -1,13 +1,15 @@
 //! The tests' own hands at the broker.
 
-use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
+use std::time::Duration;
+
+use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use serde_json::{Value, json};
 use shared_events::ids::OrderId;
 use uuid::Uuid;
 
-use crate::services::{Services, amqp_url};
+use crate::services::{DEADLINE, Services, amqp_url};
 
 /// A channel of the tests.
 pub struct Hands {
@@ -55,9 +57,16 @@ impl Hands {
         channel.queue_declare(queue.into(), passive, FieldTable::default()).await.is_ok()
     }
 
-    /// Whether nothing waits in the queue.
-    pub async fn is_empty(&self, queue: &str) -> bool {
-        self.channel.basic_get(queue.into(), BasicGetOptions::default()).await.expect("the queue is there").is_none()
+    /// Whether nothing waits in the queue, now or before the deadline.
+    pub async fn is_empty_soon(&self, queue: &str) -> bool {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let waiting = async {
+            let declare = || self.channel.queue_declare(queue.into(), passive, FieldTable::default());
+            while declare().await.expect("the queue is there").message_count() > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, waiting).await.is_ok()
     }
 }
 

@@ -6,5 +6,6 @@ mod broker;
 mod services;
 
 mod broker_trouble;
+mod database_trouble;
 mod events;
 mod life_of_an_order;

@@ -152,6 +152,27 @@ impl Services {
         }
     }
 
+    /// Runs a statement as the superuser; `{}` in it becomes the name of the database.
+    pub async fn execute(&self, statement: &str) {
+        let name: String = sqlx::query_scalar("select quote_ident(current_database())")
+            .fetch_one(&self.database)
+            .await
+            .expect("the database has a name");
+        let statement = sqlx::AssertSqlSafe(statement.replace("{}", &name));
+        sqlx::raw_sql(statement).execute(&self.database).await.expect("the statement runs");
+    }
+
+    /// Ends the connections of a role to this database.
+    pub async fn hang_up_on(&self, role: &str) {
+        sqlx::query(
+            "select pg_terminate_backend(pid) from pg_stat_activity where usename = $1 and datname = current_database()",
+        )
+        .bind(role)
+        .execute(&self.database)
+        .await
+        .expect("the connections end");
+    }
+
     /// Waits until a count in the database is as expected.
     pub async fn count_becomes(&self, query: &'static str, expected: i64) {
         let mut last = -1;
