@@ -130,7 +130,8 @@ pub fn with_conventions(routes: Router, request_timeout: Duration, requests: &Ta
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(running, finish_whatever_the_client_does))
         .layer(middleware::from_fn(problem::render))
-        .layer(TraceLayer::new_for_http().make_span_with(request_span))
+        // Failures are logged where they are met, with their cause.
+        .layer(TraceLayer::new_for_http().make_span_with(request_span).on_failure(()))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
 }

@@ -60,7 +60,7 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &
                 user: None,
                 ports: vec![public, admin],
                 needs: vec!["postgres"],
-                ready: Probe::Http(format!("http://127.0.0.1:{admin}/health/live")),
+                ready: Probe::Http(format!("http://127.0.0.1:{admin}/health/ready")),
                 stop: Signal::SIGTERM,
                 patience: Duration::from_secs(12),
                 orphaned: Signal::SIGKILL,
