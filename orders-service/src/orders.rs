@@ -18,6 +18,20 @@ use uuid::Uuid;
 use crate::new_order::NewOrder;
 use crate::order::{Change, Order, OrderStatus};
 
+/// `query_as!` with all columns of the table, by name: a `select *` would break the prepared statements of a running
+/// service when a migration adds a column. `$before` goes before the `select`, `$after` behind its columns.
+macro_rules! query_orders {
+    ($before:tt, $after:tt $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Order,
+            $before
+                + "select id, created_by, status, payment_status, payment_version, bill, currency, items, reference, deliver_at, expires_at, cancel_reason, version, created_at, updated_at "
+                + $after
+            $(, $argument)*
+        )
+    };
+}
+
 const PLACING_LANES: usize = 2;
 const PLACING_BATCH: usize = 256;
 /// How long a client is kept waiting for an absent database.
@@ -67,8 +81,7 @@ pub async fn place(
     unpaid_expiry: Duration,
     new: &[NewOrder],
 ) -> Result<HashMap<OrderId, Order>, sqlx::Error> {
-    let placed = sqlx::query_as!(
-        Order,
+    let placed = query_orders!(
         r#"
         with new as (
             select * from jsonb_to_recordset($1) as new (
@@ -87,8 +100,8 @@ pub async fn place(
             cross join jsonb_to_record(new.message)
                 as message (id uuid, event text, order_id uuid, data jsonb, traceparent text)
         )
-        select * from placed
         "#,
+        "from placed",
         json!(new),
         unpaid_expiry.as_secs_f64(),
     )
@@ -110,8 +123,7 @@ pub async fn apply(
     delivery_delay: Duration,
     changes: &[Change],
 ) -> Result<HashMap<OrderId, Order>, sqlx::Error> {
-    let changed = sqlx::query_as!(
-        Order,
+    let changed = query_orders!(
         r#"
         with change as (
             select * from jsonb_to_recordset($1) as change (
@@ -156,8 +168,8 @@ pub async fn apply(
             cross join jsonb_to_record(change.message)
                 as message (id uuid, event text, order_id uuid, data jsonb, traceparent text)
         )
-        select * from changed
         "#,
+        "from changed",
         json!(changes),
         delivery_delay.as_secs_f64(),
     )
@@ -171,22 +183,14 @@ pub async fn apply(
 
 /// The order, if it is this user's.
 pub async fn find(database: &PgPool, id: OrderId, owner: &UserId) -> Result<Option<Order>, sqlx::Error> {
-    sqlx::query_as!(
-        Order,
-        "select * from orders.orders where id = $1 and created_by = $2",
-        id as OrderId,
-        owner as &UserId
-    )
-    .fetch_optional(database)
-    .await
+    query_orders!("", "from orders.orders where id = $1 and created_by = $2", id as OrderId, owner as &UserId)
+        .fetch_optional(database)
+        .await
 }
 
 /// Those of the orders that exist, whoever they belong to.
 pub async fn find_many(database: &PgPool, ids: &[OrderId]) -> Result<HashMap<OrderId, Order>, sqlx::Error> {
-    sqlx::query_as!(Order, "select * from orders.orders where id = any($1)", ids as &[OrderId])
-        .fetch_all(database)
-        .await
-        .map(by_id)
+    query_orders!("", "from orders.orders where id = any($1)", ids as &[OrderId]).fetch_all(database).await.map(by_id)
 }
 
 /// A page of the user's orders, newest first, and one more if there is one.
@@ -195,10 +199,9 @@ pub async fn list(
     owner: &UserId,
     page: &PageRequest<OrderStatus>,
 ) -> Result<Vec<Order>, sqlx::Error> {
-    sqlx::query_as!(
-        Order,
-        r#"
-        select * from orders.orders
+    query_orders!(
+        "",
+        r#"from orders.orders
         where created_by = $1
             and ($2::uuid is null or id < $2)
             and ($3::text is null or status = $3)
@@ -216,9 +219,9 @@ pub async fn list(
 
 /// Orders whose time of delivery has come.
 pub async fn due_for_delivery(database: &PgPool) -> Result<Vec<Order>, sqlx::Error> {
-    sqlx::query_as!(
-        Order,
-        "select * from orders.orders where status = 'confirmed' and deliver_at <= now() order by deliver_at limit $1",
+    query_orders!(
+        "",
+        "from orders.orders where status = 'confirmed' and deliver_at <= now() order by deliver_at limit $1",
         DUE,
     )
     .fetch_all(database)
@@ -227,10 +230,9 @@ pub async fn due_for_delivery(database: &PgPool) -> Result<Vec<Order>, sqlx::Err
 
 /// Orders that nobody paid in time.
 pub async fn due_for_expiry(database: &PgPool) -> Result<Vec<Order>, sqlx::Error> {
-    sqlx::query_as!(
-        Order,
-        r#"
-        select * from orders.orders
+    query_orders!(
+        "",
+        r#"from orders.orders
         where status in ('created', 'declined') and expires_at <= now()
         order by expires_at
         limit $1

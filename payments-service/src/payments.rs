@@ -14,6 +14,20 @@ use uuid::Uuid;
 
 use crate::payment::{Change, Payment, PaymentStatus};
 
+/// `query_as!` with all columns of the table, by name: a `select *` would break the prepared statements of a running
+/// service when a migration adds a column. `$before` goes before the `select`, `$after` behind its columns.
+macro_rules! query_payments {
+    ($before:tt, $after:tt $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Payment,
+            $before
+                + "select id, order_id, created_by, bill, currency, status, cancel_requested, attempt_id, attempts, card_brand, card_last4, card_exp_month, card_exp_year, decline_code, settle_at, version, created_at, updated_at "
+                + $after
+            $(, $argument)*
+        )
+    };
+}
+
 /// How many unanswered charges and refunds a worker takes at a time.
 const UNSETTLED: i64 = 50;
 
@@ -37,8 +51,7 @@ pub async fn create(
     outbox: &Outbox,
     new: &[NewPayment],
 ) -> Result<HashMap<OrderId, Payment>, sqlx::Error> {
-    let created = sqlx::query_as!(
-        Payment,
+    let created = query_payments!(
         r#"
         with new as (
             select * from jsonb_to_recordset($1) as new (
@@ -66,8 +79,8 @@ pub async fn create(
                 as message (id uuid, event text, order_id uuid, data jsonb, traceparent text)
             where created.status = 'cancelled'
         )
-        select * from created
         "#,
+        "from created",
         json!(new),
     )
     .fetch_all(database)
@@ -105,8 +118,7 @@ pub async fn apply(
     settle_after: Duration,
     changes: &[Change],
 ) -> Result<HashMap<OrderId, Payment>, sqlx::Error> {
-    let changed = sqlx::query_as!(
-        Payment,
+    let changed = query_payments!(
         r#"
         with change as (
             select * from jsonb_to_recordset($1) as change (
@@ -169,8 +181,8 @@ pub async fn apply(
             cross join jsonb_to_record(change.message)
                 as message (id uuid, event text, order_id uuid, data jsonb, traceparent text)
         )
-        select * from changed
         "#,
+        "from changed",
         json!(changes),
         settle_after.as_secs_f64(),
     )
@@ -184,9 +196,9 @@ pub async fn apply(
 
 /// The payment of the order, if it is this user's.
 pub async fn find(database: &PgPool, order_id: OrderId, owner: &UserId) -> Result<Option<Payment>, sqlx::Error> {
-    sqlx::query_as!(
-        Payment,
-        "select * from payments.payments where order_id = $1 and created_by = $2",
+    query_payments!(
+        "",
+        "from payments.payments where order_id = $1 and created_by = $2",
         order_id as OrderId,
         owner as &UserId
     )
@@ -196,7 +208,7 @@ pub async fn find(database: &PgPool, order_id: OrderId, owner: &UserId) -> Resul
 
 /// Those of the payments that exist, tombstones included, whoever they belong to.
 pub async fn find_many(database: &PgPool, orders: &[OrderId]) -> Result<HashMap<OrderId, Payment>, sqlx::Error> {
-    sqlx::query_as!(Payment, "select * from payments.payments where order_id = any($1)", orders as &[OrderId])
+    query_payments!("", "from payments.payments where order_id = any($1)", orders as &[OrderId])
         .fetch_all(database)
         .await
         .map(by_order)
@@ -208,10 +220,9 @@ pub async fn list(
     owner: &UserId,
     page: &PageRequest<PaymentStatus>,
 ) -> Result<Vec<Payment>, sqlx::Error> {
-    sqlx::query_as!(
-        Payment,
-        r#"
-        select * from payments.payments
+    query_payments!(
+        "",
+        r#"from payments.payments
         where created_by = $1
             and ($2::uuid is null or id < $2)
             and ($3::text is null or status = $3)
@@ -230,15 +241,16 @@ pub async fn list(
 /// Takes charges and refunds that were not answered in time, and leaves the others to other replicas. Those that are
 /// taken and not settled come up again after `again_after`.
 pub async fn claim_unsettled(database: &PgPool, again_after: Duration) -> Result<Vec<Payment>, sqlx::Error> {
-    sqlx::query_as!(
-        Payment,
+    query_payments!(
         r#"
+        with claimed as (
         update payments.payments set settle_at = now() + make_interval(secs => $1)
         where id in (
             select id from payments.payments where settle_at <= now() order by settle_at limit $2 for update skip locked
+        ) returning *
         )
-        returning *
         "#,
+        "from claimed",
         again_after.as_secs_f64(),
         UNSETTLED,
     )

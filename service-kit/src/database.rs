@@ -122,8 +122,8 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
             // https://www.postgresql.org/docs/current/errcodes-appendix.html
             let class_may_pass = ["08", "40", "53", "55", "57", "58"].contains(&code.get(..2).unwrap_or_default());
             // The bootstrap has not made the database (3D000), the role (28000, 28P01) or the schema yet (3F000); the
-            // server is a standby for now (25006); a migration has changed a prepared statement's columns (0A000).
-            class_may_pass || ["3D000", "28000", "28P01", "3F000", "25006", "0A000"].contains(&code.as_ref())
+            // server is a standby for now (25006).
+            class_may_pass || ["3D000", "28000", "28P01", "3F000", "25006"].contains(&code.as_ref())
         }),
         _ => false,
     }
