@@ -10,6 +10,7 @@ use serde_json::json;
 use service_kit::auth::User;
 use service_kit::body::Body;
 use service_kit::http::{PathId, etag, unless_known};
+use service_kit::idempotency::{IdempotencyKey, key_reused, replayed};
 use service_kit::page::{Page, PageRequest};
 use service_kit::problem::Problem;
 use shared_events::events::CancelReason;
@@ -18,6 +19,7 @@ use tracing::info;
 
 use crate::new_order::{CreateOrder, NewOrder};
 use crate::order::{Order, OrderStatus};
+use crate::placing::Placed;
 use crate::problems::{order_not_cancellable, order_not_found};
 use crate::{App, orders};
 
@@ -33,13 +35,27 @@ pub fn routes(app: App) -> Router {
 async fn create_order(
     State(app): State<App>,
     User(user): User,
+    key: Option<IdempotencyKey>,
     Body(body): Body<CreateOrder>,
 ) -> Result<Response, Problem> {
-    let new = NewOrder::new(user, body).map_err(|errors| Problem::validation_failed(&errors))?;
-    let order = app.placing.submit(new).await.unwrap_or_else(|| Err(Problem::unavailable()))?;
-    info!(order.id = %order.id, "an order was placed");
+    let mut new = NewOrder::new(user.clone(), body).map_err(|errors| Problem::validation_failed(&errors))?;
+    new.claim = key.map(|key| app.claims.claim(key, &user, "POST /api/orders", &[&new.wish()]));
+    match app.placing.submit(new).await.unwrap_or_else(|| Err(Problem::unavailable()))? {
+        Placed::Now(order) => {
+            info!(order.id = %order.id, "an order was placed");
+            Ok(created(&order))
+        }
+        Placed::Before(order) => {
+            info!(order.id = %order.id, "an order that was placed before was asked for again");
+            Ok(replayed(created(&order.as_placed())))
+        }
+        Placed::KeyReused => Err(key_reused()),
+    }
+}
+
+fn created(order: &Order) -> Response {
     let headers = [(LOCATION, format!("/api/orders/{}", order.id)), (ETAG, etag(order.version))];
-    Ok((StatusCode::CREATED, headers, Json(json!({"data": order}))).into_response())
+    (StatusCode::CREATED, headers, Json(json!({"data": order}))).into_response()
 }
 
 async fn list_orders(

@@ -1,11 +1,12 @@
 //! The orders service: takes orders, learns from the payments service how they are paid, delivers them in time.
 //!
-//! In reading order: an order and what can happen to it ([`order`], [`new_order`]), how it is stored ([`orders`]), and
+//! In reading order: an order and what can happen to it ([`order`], [`new_order`]), how it is stored ([`orders`], [`placing`]), and
 //! what makes things happen: requests ([`http`]), events ([`payment_events`]) and the clock ([`timers`]).
 
 pub mod new_order;
 pub mod order;
 pub mod orders;
+pub mod placing;
 
 pub mod http;
 pub mod payment_events;
@@ -23,6 +24,7 @@ use service_kit::broker::Broker;
 use service_kit::consumer::{self, Subscription};
 use service_kit::database;
 use service_kit::http::{Readiness, serve as serve_http, serve_health};
+use service_kit::idempotency::{self, Claims};
 use service_kit::outbox::{self, Outbox};
 use service_kit::problem::Problem;
 use service_kit::process::Parts;
@@ -34,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::new_order::NewOrder;
-use crate::order::Order;
+use crate::placing::Placed;
 
 /// The schema that belongs to this service.
 pub const SCHEMA: &str = "orders";
@@ -50,16 +52,18 @@ pub struct App {
     pub outbox: Outbox,
     /// How long after its payment an order is delivered.
     pub delivery_delay: Duration,
-    placing: Batcher<NewOrder, Result<Order, Problem>>,
+    placing: Batcher<NewOrder, Result<Placed, Problem>>,
+    claims: Claims,
     authenticator: Authenticator,
 }
 
 impl App {
     /// The workings of a service, and the workers that place its orders: they end when the last copy is dropped.
     pub fn new(database: PgPool, outbox: Outbox, config: &Config) -> (Self, Workers) {
-        let (placing, workers) = orders::start_placing(database.clone(), outbox.clone(), config.unpaid_expiry);
+        let (placing, workers) = placing::start(database.clone(), outbox.clone(), config.unpaid_expiry);
         let authenticator = Authenticator::new(config.settings.auth_demo_tokens.clone());
-        let app = Self { database, outbox, delivery_delay: config.delivery_delay, placing, authenticator };
+        let claims = Claims::new(config.settings.idempotency_secret.clone());
+        let app = Self { database, outbox, delivery_delay: config.delivery_delay, placing, claims, authenticator };
         (app, workers)
     }
 }
@@ -109,7 +113,10 @@ pub async fn serve(
             Subscription::new(&broker, move |batch| payment_events::on_payment_processed(events.clone(), batch)),
             Subscription::dead_letters::<PaymentProcessed>(&broker),
         ];
-        consumer::run(broker, database, SCHEMA, subscriptions, stop)
+        consumer::run(broker, database.clone(), SCHEMA, subscriptions, stop)
+    });
+    parts.start("old keys", |stop| {
+        idempotency::forget_old_keys(database, SCHEMA, settings.idempotency_key_retention, stop)
     });
     parts.start("timers", |stop| timers::run(app, stop));
     parts.finish().await

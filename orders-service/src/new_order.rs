@@ -1,7 +1,9 @@
 //! What a client sends to place an order, and the checks that make a [`NewOrder`] of it.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use service_kit::body::Object;
+use service_kit::idempotency::Claim;
 use service_kit::outbox::Message;
 use service_kit::problem::FieldError;
 use shared_events::events::PaymentCreate;
@@ -52,6 +54,8 @@ pub struct NewOrder {
     reference: Option<String>,
     /// The `payment-create-event` that is committed with the order.
     pub message: Message,
+    /// What makes a repetition of the request be answered with the same order.
+    pub claim: Option<Claim>,
 }
 
 impl NewOrder {
@@ -75,7 +79,12 @@ impl NewOrder {
         };
         let id = OrderId::generate();
         let message = Message::new(&PaymentCreate { order_id: id, created_by: created_by.clone(), bill, currency });
-        Ok(Self { id, created_by, bill, currency, items: body.items, reference: body.reference, message })
+        Ok(Self { id, created_by, bill, currency, items: body.items, reference: body.reference, message, claim: None })
+    }
+
+    /// All that the client asked for: what must be the same when it asks again.
+    pub fn wish(&self) -> Vec<u8> {
+        json!([self.bill, self.currency, self.items, self.reference]).to_string().into_bytes()
     }
 }
 

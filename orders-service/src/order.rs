@@ -141,6 +141,21 @@ impl TryFrom<&str> for OrderStatus {
 }
 
 impl Order {
+    /// The order as its creation was answered, whatever has happened since.
+    #[must_use]
+    pub fn as_placed(self) -> Self {
+        Self {
+            status: OrderStatus::Created,
+            payment_status: PaymentStatus::Pending,
+            payment_version: 0,
+            deliver_at: None,
+            cancel_reason: None,
+            version: 1,
+            updated_at: self.created_at,
+            ..self
+        }
+    }
+
     /// What a cancel does: `None` when the order is cancelled already.
     pub fn cancel(&self, reason: CancelReason) -> Result<Option<Change>, NotCancellable> {
         if self.status == OrderStatus::Cancelled {

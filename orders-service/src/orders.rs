@@ -6,16 +6,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
-use service_kit::batcher::{Batcher, Workers};
-use service_kit::database::{is_transient, retry};
 use service_kit::outbox::Outbox;
 use service_kit::page::PageRequest;
-use service_kit::problem::Problem;
 use shared_events::ids::{OrderId, UserId};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::new_order::NewOrder;
 use crate::order::{Change, Order, OrderStatus};
 
 /// `query_as!` with all columns of the table, by name: a `select *` would break the prepared statements of a running
@@ -31,89 +27,10 @@ macro_rules! query_orders {
         )
     };
 }
+pub(crate) use query_orders;
 
-const PLACING_LANES: usize = 2;
-const PLACING_BATCH: usize = 256;
-/// How long a client is kept waiting for an absent database.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// How many due orders a timer takes at a time.
 const DUE: i64 = 500;
-
-/// Starts the workers that place orders many at a time.
-pub fn start_placing(
-    database: PgPool,
-    outbox: Outbox,
-    unpaid_expiry: Duration,
-) -> (Batcher<NewOrder, Result<Order, Problem>>, Workers) {
-    Batcher::start(PLACING_LANES, PLACING_BATCH, move |batch: Vec<NewOrder>| {
-        let (database, outbox) = (database.clone(), outbox.clone());
-        async move { place_batch(&database, &outbox, unpaid_expiry, &batch).await }
-    })
-}
-
-/// Answers in the order of the batch. An order that the database refuses fails alone.
-async fn place_batch(
-    database: &PgPool,
-    outbox: &Outbox,
-    unpaid_expiry: Duration,
-    batch: &[NewOrder],
-) -> Vec<Result<Order, Problem>> {
-    match retry(PATIENCE, || place(database, unpaid_expiry, batch)).await {
-        Ok(mut placed) => {
-            outbox.hand_over(batch.iter().map(|new| new.message.clone()).collect());
-            batch.iter().map(|new| placed.remove(&new.id).ok_or_else(Problem::internal)).collect()
-        }
-        Err(problem) if batch.len() > 1 && !is_transient(&problem) => {
-            let mut answers = Vec::with_capacity(batch.len());
-            for new in batch.chunks(1) {
-                answers.extend(Box::pin(place_batch(database, outbox, unpaid_expiry, new)).await);
-            }
-            answers
-        }
-        Err(problem) => vec![Err(Problem::from(problem)); batch.len()],
-    }
-}
-
-/// Places orders with their events. Those that are already there, because an earlier attempt was committed and its
-/// answer lost, are answered as they are.
-pub async fn place(
-    database: &PgPool,
-    unpaid_expiry: Duration,
-    new: &[NewOrder],
-) -> Result<HashMap<OrderId, Order>, sqlx::Error> {
-    let placed = query_orders!(
-        r#"
-        with new as (
-            select * from jsonb_to_recordset($1) as new (
-                id uuid, created_by text, bill bigint, currency text, items jsonb, reference text, message jsonb
-            )
-        ), placed as (
-            insert into orders.orders (id, created_by, bill, currency, items, reference, expires_at)
-            select id, created_by, bill, currency, items, reference, now() + make_interval(secs => $2) from new
-            on conflict (id) do nothing
-            returning *
-        ), announced as (
-            insert into orders.outbox (id, event, order_id, data, traceparent)
-            select message.*
-            from placed
-            join new using (id)
-            cross join jsonb_to_record(new.message)
-                as message (id uuid, event text, order_id uuid, data jsonb, traceparent text)
-        )
-        "#,
-        "from placed",
-        json!(new),
-        unpaid_expiry.as_secs_f64(),
-    )
-    .fetch_all(database)
-    .await?;
-    let mut orders = by_id(placed);
-    let missing: Vec<OrderId> = new.iter().map(|new| new.id).filter(|id| !orders.contains_key(id)).collect();
-    if !missing.is_empty() {
-        orders.extend(find_many(database, &missing).await?);
-    }
-    Ok(orders)
-}
 
 /// Makes every change whose order still has the version that it was decided on, each with its history and its event.
 /// Answers the changed orders; a change that is not among them was decided on something outdated.
@@ -270,6 +187,6 @@ pub async fn history(database: &PgPool, order: &Order) -> Result<Vec<HistoryEntr
     Ok(std::iter::once(placed).chain(changes).collect())
 }
 
-fn by_id(orders: Vec<Order>) -> HashMap<OrderId, Order> {
+pub(crate) fn by_id(orders: Vec<Order>) -> HashMap<OrderId, Order> {
     orders.into_iter().map(|order| (order.id, order)).collect()
 }

@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 use service_kit::auth::User;
 use service_kit::body::Body;
 use service_kit::http::{PathId, etag, unless_known};
+use service_kit::idempotency::{Claim, IdempotencyKey, replayed};
 use service_kit::page::{Page, PageRequest};
 use service_kit::problem::Problem;
-use shared_events::ids::OrderId;
+use shared_events::ids::{OrderId, UserId};
 
-use crate::card::PayWithCard;
-use crate::pay::{find_soon, pay};
+use crate::card::{Card, PayWithCard};
+use crate::pay::{Paid, find_soon, pay};
 use crate::payment::{Payment, PaymentStatus};
 use crate::problems::{card_declined, payment_cancelled, payment_not_found};
 use crate::{App, payments};
@@ -54,19 +55,38 @@ async fn pay_order(
     State(app): State<App>,
     User(user): User,
     PathId(id): PathId,
+    key: Option<IdempotencyKey>,
     Body(body): Body<PayWithCard>,
 ) -> Result<Response, Problem> {
     let order_id = OrderId(id.ok_or_else(payment_not_found)?);
     let card = body.into_card().map_err(|errors| Problem::validation_failed(&errors))?;
-    let payment = pay(&app, &user, order_id, card).await?;
+    let claim = key.map(|key| claim(&app, key, &user, order_id, &card));
+    match pay(&app, &user, order_id, card, claim.as_ref()).await? {
+        Paid::Now(payment) => paid(&payment),
+        Paid::Before { payment, request_id } => {
+            Ok(replayed(paid(&payment).map_err(|problem| problem.of_request(request_id))))
+        }
+    }
+}
+
+/// Two pays are the same when they are for the same order with the same card, however it is written.
+fn claim(app: &App, key: IdempotencyKey, user: &UserId, order_id: OrderId, card: &Card) -> Claim {
+    let route = format!("POST /api/payments/pay/{order_id}");
+    let (number, code) = (card.number.digits(), card.security_code.digits());
+    let (year, month) = (card.expiry.year.to_be_bytes(), card.expiry.month.to_be_bytes());
+    app.claims.claim(key, user, &route, &[number.as_bytes(), code.as_bytes(), &year, &month])
+}
+
+/// How a pay that led to this payment is answered.
+fn paid(payment: &Payment) -> Result<Response, Problem> {
     match payment.status {
-        PaymentStatus::Paid => Ok(answer(StatusCode::OK, &payment)),
+        PaymentStatus::Paid => Ok(answer(StatusCode::OK, payment)),
         PaymentStatus::Declined => Err(card_declined(payment.decline_code.as_deref())),
         PaymentStatus::Cancelled | PaymentStatus::Refunding | PaymentStatus::Refunded => Err(payment_cancelled()),
         // Nobody knows yet; the settlement finds out.
         PaymentStatus::Processing => {
-            let location = [(LOCATION, format!("/api/payments/{order_id}"))];
-            Ok((location, answer(StatusCode::ACCEPTED, &payment)).into_response())
+            let location = [(LOCATION, format!("/api/payments/{}", payment.order_id))];
+            Ok((location, answer(StatusCode::ACCEPTED, payment)).into_response())
         }
         // The settlement was quicker and has voided the attempt.
         PaymentStatus::Pending => Err(Problem::unavailable()),

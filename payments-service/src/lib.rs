@@ -4,6 +4,7 @@
 //! charges cards ([`processor`], [`sandbox`]), and what makes things happen: requests ([`http`], [`pay`]), events
 //! ([`order_events`]) and charges or refunds without an answer ([`settlement`]).
 
+pub mod answers;
 pub mod card;
 pub mod payment;
 pub mod payments;
@@ -28,6 +29,7 @@ use service_kit::broker::Broker;
 use service_kit::consumer::{self, Subscription};
 use service_kit::database;
 use service_kit::http::{Readiness, serve as serve_http, serve_health};
+use service_kit::idempotency::{self, Claims};
 use service_kit::outbox::{self, Outbox};
 use service_kit::process::Parts;
 use shared_events::events::{PaymentCancel, PaymentCreate};
@@ -56,6 +58,7 @@ pub struct App {
     pub processor: Arc<dyn CardProcessor>,
     /// How long the processor may take to answer.
     pub processor_timeout: Duration,
+    claims: Claims,
     authenticator: Authenticator,
 }
 
@@ -63,7 +66,8 @@ impl App {
     /// The workings of a service.
     pub fn new(database: PgPool, outbox: Outbox, processor: Arc<dyn CardProcessor>, config: &Config) -> Self {
         let authenticator = Authenticator::new(config.settings.auth_demo_tokens.clone());
-        Self { database, outbox, processor, processor_timeout: config.processor_timeout, authenticator }
+        let claims = Claims::new(config.settings.idempotency_secret.clone());
+        Self { database, outbox, processor, processor_timeout: config.processor_timeout, claims, authenticator }
     }
 
     /// How long after its start a charge that was not answered is looked up: not while it may still be running.
@@ -125,7 +129,10 @@ pub async fn serve(
             Subscription::dead_letters::<PaymentCreate>(&broker),
             Subscription::dead_letters::<PaymentCancel>(&broker),
         ];
-        consumer::run(broker, database, SCHEMA, subscriptions, stop)
+        consumer::run(broker, database.clone(), SCHEMA, subscriptions, stop)
+    });
+    parts.start("old keys", |stop| {
+        idempotency::forget_old_keys(database, SCHEMA, settings.idempotency_key_retention, stop)
     });
     parts.start("settlement", |stop| settlement::run(app, stop));
     parts.finish().await

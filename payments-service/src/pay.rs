@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use service_kit::database::retry;
+use service_kit::idempotency::Claim;
 use shared_events::ids::{OrderId, UserId};
+use sqlx::types::Json;
 use tracing::{info, warn};
 
 use crate::card::Card;
-use crate::payment::{NotPayable, Payment};
+use crate::payment::{Change, NotPayable, Payment};
 use crate::processor::{AttemptId, CardProcessor, Charge, NoAnswer, Verdict, ask};
-use crate::{App, payments};
+use crate::{App, answers, payments};
 
 /// How long a client waits for the payment of an order that it has just placed.
 const PATIENCE_FOR_NEW_ORDERS: Duration = Duration::from_secs(2);
@@ -23,6 +25,9 @@ pub const TIME_AROUND_THE_PROCESSOR: Duration = Duration::from_secs(8);
 const NEW_ORDER_AGE: Duration = Duration::from_secs(5);
 /// How long an answer of the processor is tried to be recorded before it is left to the settlement.
 const PATIENCE_FOR_DATABASE: Duration = Duration::from_secs(2);
+/// How long a repeated request waits for the answer of the first one that still runs.
+const PATIENCE_FOR_FIRST: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Why a payment was not even tried.
 #[derive(Debug)]
@@ -31,8 +36,28 @@ pub enum PayError {
     NotFound,
     /// It cannot be paid now.
     NotPayable(NotPayable),
-    /// The database failed before anything was charged.
+    /// An earlier request with the same Idempotency-Key had another card.
+    KeyReused,
+    /// An earlier request with the same Idempotency-Key has no answer yet.
+    KeyInUse,
+    /// The attempt was given up before its answer could be kept: nothing was charged.
+    Voided,
+    /// The database failed before anything was charged, or before the answer could be kept.
     Database(sqlx::Error),
+}
+
+/// What a pay led to.
+#[derive(Debug)]
+pub enum Paid {
+    /// The payment as it is after the attempt: still `processing` when the processor's answer is not known.
+    Now(Payment),
+    /// An earlier request with the same Idempotency-Key was answered with this.
+    Before {
+        /// The payment as it was then.
+        payment: Payment,
+        /// The request that was answered so.
+        request_id: Option<String>,
+    },
 }
 
 impl From<sqlx::Error> for PayError {
@@ -41,11 +66,41 @@ impl From<sqlx::Error> for PayError {
     }
 }
 
-/// Charges the card for the order. Answers the payment as it is afterwards: still `processing` when the processor's
-/// answer is not known.
-pub async fn pay(app: &App, owner: &UserId, order_id: OrderId, card: Card) -> Result<Payment, PayError> {
+/// Charges the card for the order, once for each claim.
+pub async fn pay(
+    app: &App,
+    owner: &UserId,
+    order_id: OrderId,
+    card: Card,
+    claim: Option<&Claim>,
+) -> Result<Paid, PayError> {
     let attempt_id = AttemptId::generate();
-    let payment = begin(app, owner, order_id, attempt_id, &card).await?;
+    let begun = loop {
+        let payment = find_soon(app, owner, order_id).await?.ok_or(PayError::NotFound)?;
+        // After the payment was read: an attempt that came between changes its version, and this one will not begin.
+        if let Some(claim) = claim
+            && answers::find(&app.database, claim).await?.is_some()
+        {
+            return answer_of_first(app, claim).await;
+        }
+        let change = payment.begin(attempt_id, &card.summary()).map_err(PayError::NotPayable)?;
+        let change = Change { claim: claim.cloned(), ..change };
+        let changed = payments::apply(&app.database, &app.outbox, app.settle_after(), &[change]).await?;
+        if let Some(begun) = changed.into_values().next() {
+            break begun;
+        }
+        // Somebody else changed the payment meanwhile: look again and decide anew.
+    };
+    let payment = charge(app, begun, attempt_id, card).await?;
+    match claim {
+        None => Ok(Paid::Now(payment)),
+        Some(claim) => Ok(Paid::Now(recorded(app, claim, attempt_id).await?)),
+    }
+}
+
+/// Asks the processor and records its answer. Without one, the payment stays `processing`.
+async fn charge(app: &App, payment: Payment, attempt_id: AttemptId, card: Card) -> Result<Payment, PayError> {
+    let order_id = payment.order_id;
     let (Some(amount), Some(currency)) = (payment.bill, payment.currency) else {
         return Err(PayError::NotFound);
     };
@@ -105,21 +160,34 @@ pub async fn find_soon(app: &App, owner: &UserId, order_id: OrderId) -> Result<O
     }
 }
 
-async fn begin(
-    app: &App,
-    owner: &UserId,
-    order_id: OrderId,
-    attempt_id: AttemptId,
-    card: &Card,
-) -> Result<Payment, PayError> {
+/// What the claim's pay is answered with: how its attempt ended, or else that its end is not known yet. The first to
+/// ask decides, and every later answer is the same.
+async fn recorded(app: &App, claim: &Claim, attempt_id: AttemptId) -> Result<Payment, PayError> {
     loop {
-        let payment = find_soon(app, owner, order_id).await?.ok_or(PayError::NotFound)?;
-        let change = payment.begin(attempt_id, &card.summary()).map_err(PayError::NotPayable)?;
-        let changed = payments::apply(&app.database, &app.outbox, app.settle_after(), &[change]).await?;
-        if let Some(payment) = changed.into_values().next() {
+        let known = answers::find(&app.database, claim).await?;
+        let known = known.filter(|known| known.attempt_id == attempt_id).ok_or(PayError::Voided)?;
+        if let Some(Json(payment)) = known.answer {
             return Ok(payment);
         }
-        // Somebody else changed the payment meanwhile: look again and decide anew.
+        answers::record(&app.database, claim).await?;
+    }
+}
+
+/// Waits for the answer of the request that had the same key before, for a moment.
+async fn answer_of_first(app: &App, claim: &Claim) -> Result<Paid, PayError> {
+    let started = Instant::now();
+    loop {
+        let first = answers::find(&app.database, claim).await?.ok_or(PayError::KeyInUse)?;
+        if first.fingerprint != claim.fingerprint.as_bytes() {
+            return Err(PayError::KeyReused);
+        }
+        if let Some(Json(payment)) = first.answer {
+            return Ok(Paid::Before { payment, request_id: first.request_id });
+        }
+        if started.elapsed() >= PATIENCE_FOR_FIRST {
+            return Err(PayError::KeyInUse);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 

@@ -4,7 +4,8 @@
 //! payment still has the version that the decision was made on, so a decision can always be made again.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use service_kit::idempotency::Claim;
 use service_kit::outbox::Message;
 use shared_events::events::{PaymentProcessed, ProcessedStatus};
 use shared_events::ids::{OrderId, PaymentId, UserId};
@@ -14,8 +15,8 @@ use uuid::Uuid;
 use crate::card::CardSummary;
 use crate::processor::{AttemptId, Verdict};
 
-/// A payment as it is stored.
-#[derive(Clone, Debug)]
+/// A payment as it is stored, in its table and in the answers that are kept of it.
+#[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "the fields are described with the columns in migrations/payments")]
 pub struct Payment {
     pub id: PaymentId,
@@ -39,7 +40,7 @@ pub struct Payment {
 }
 
 /// Where a payment is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentStatus {
@@ -91,6 +92,8 @@ pub struct Change {
     pub posting: Option<Posting>,
     /// The event that is committed with the change.
     pub message: Option<Message>,
+    /// What makes a repetition of the request that began the attempt be answered the same.
+    pub claim: Option<Claim>,
 }
 
 /// How an attempt stands.
@@ -243,6 +246,7 @@ impl Payment {
             attempt_outcome: None,
             posting: None,
             message: None,
+            claim: None,
         }
     }
 

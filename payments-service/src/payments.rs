@@ -124,7 +124,8 @@ pub async fn apply(
             select * from jsonb_to_recordset($1) as change (
                 order_id uuid, expected_version integer, status text, cancel_requested boolean,
                 attempt_id uuid, attempts integer, card_brand text, card_last4 text, card_exp_month smallint,
-                card_exp_year smallint, decline_code text, attempt_outcome text, posting jsonb, message jsonb
+                card_exp_year smallint, decline_code text, attempt_outcome text, posting jsonb, message jsonb,
+                claim jsonb
             )
         ), current as (
             -- Locked in one order, so that two batches cannot wait for each other.
@@ -166,6 +167,28 @@ pub async fn apply(
             where change.attempt_outcome is not null
             on conflict (id) do update
                 set outcome = excluded.outcome, decline_code = excluded.decline_code, settled_at = now()
+        ), claimed as (
+            insert into payments.idempotency_keys (scope, fingerprint, request_id, attempt_id)
+            select claim.*, change.attempt_id
+            from changed
+            join change on change.order_id = changed.order_id and jsonb_typeof(change.claim) = 'object'
+            cross join jsonb_to_record(change.claim) as claim (scope bytea, fingerprint bytea, request_id text)
+        ), answered as (
+            update payments.idempotency_keys as key
+            set answer = to_jsonb(changed)
+            from changed
+            join change using (order_id)
+            where change.attempt_outcome in ('approved', 'declined')
+                and key.attempt_id = change.attempt_id
+                and key.answer is null
+        ), given_back as (
+            -- Nothing was charged and nobody was told otherwise: the key may be used again.
+            delete from payments.idempotency_keys as key
+            using changed
+            join change using (order_id)
+            where change.attempt_outcome = 'voided'
+                and key.attempt_id = change.attempt_id
+                and key.answer is null
         ), posted as (
             insert into payments.ledger (tx_id, account, amount, currency, order_id)
             select posting.tx_id, entry.account, entry.sign * posting.amount, posting.currency, change.order_id

@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use serde_json::json;
+use service_kit::idempotency::{key_in_use, key_reused};
 use service_kit::problem::Problem;
 
 use crate::pay::PayError;
@@ -47,6 +48,9 @@ impl From<PayError> for Problem {
                 "Another attempt is running: read the payment in a moment to see how it ended.",
             )
             .retry_after_seconds(1),
+            PayError::KeyReused => key_reused(),
+            PayError::KeyInUse => key_in_use(),
+            PayError::Voided => Self::unavailable(),
             PayError::Database(cause) => Self::from(cause),
         }
     }

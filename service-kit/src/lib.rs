@@ -11,6 +11,7 @@ pub mod telemetry;
 pub mod auth;
 pub mod body;
 pub mod http;
+pub mod idempotency;
 pub mod page;
 pub mod problem;
 pub mod trace_context;

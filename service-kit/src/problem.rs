@@ -80,7 +80,7 @@ impl Problem {
             StatusCode::SERVICE_UNAVAILABLE,
             "service_unavailable",
             "The service is not available right now",
-            "Nothing is wrong with the request. Look in a moment whether it was carried out, and send it again if not.",
+            "Nothing is wrong with the request: send it again in a moment. With an Idempotency-Key it is carried out once; without one, look first whether it was.",
         )
         .retry_after_seconds(1)
     }
@@ -107,6 +107,15 @@ impl Problem {
     pub fn retry_after_seconds(mut self, seconds: u32) -> Self {
         self.headers.push((RETRY_AFTER, HeaderValue::from(seconds)));
         self
+    }
+
+    /// The same problem as an earlier request was told of it: with the id of that one.
+    #[must_use]
+    pub fn of_request(self, request_id: Option<String>) -> Self {
+        match request_id {
+            Some(id) => self.with("requestId", json!(id)),
+            None => self,
+        }
     }
 
     fn into_body(self, instance: &str, request_id: Option<&str>) -> Value {

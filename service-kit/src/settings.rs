@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use shared_events::ids::UserId;
 
 use crate::auth::DemoToken;
+use crate::idempotency::IdempotencySecret;
 
 /// What every service needs to know of its surroundings.
 #[derive(Args, Clone, Debug)]
@@ -56,6 +57,15 @@ pub struct Settings {
         value_name = "TOKEN=USER,..."
     )]
     pub auth_demo_tokens: Vec<DemoToken>,
+
+    /// What the digests of idempotency keys and request bodies are made with; the same for all replicas. With another
+    /// one, earlier keys are forgotten.
+    #[arg(long, env, default_value = IdempotencySecret::DEMO, hide_env_values = true, value_name = "TEXT")]
+    pub idempotency_secret: IdempotencySecret,
+
+    /// How long an Idempotency-Key is remembered.
+    #[arg(long, env, default_value = "24h", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    pub idempotency_key_retention: Duration,
 
     /// How log lines are written.
     #[arg(long, env, default_value_t = LogFormat::Pretty, value_enum)]

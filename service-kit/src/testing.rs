@@ -72,6 +72,16 @@ impl Client {
         self.send_raw(request.body(body).expect("a request")).await
     }
 
+    /// Sends a POST with an Idempotency-Key.
+    pub async fn post_with_key(&self, path: &str, token: &str, key: &str, body: &Value) -> Answer {
+        let request = Request::post(path)
+            .header(AUTHORIZATION, token)
+            .header(CONTENT_TYPE, "application/json")
+            .header("Idempotency-Key", key)
+            .body(Body::from(body.to_string()));
+        self.send_raw(request.expect("a request")).await
+    }
+
     /// Sends any request.
     pub async fn send_raw(&self, request: Request<Body>) -> Answer {
         let Ok(response) = self.app.clone().oneshot(request).await;
@@ -88,6 +98,11 @@ impl Answer {
     pub fn expect(self, status: StatusCode) -> Value {
         assert_eq!(self.status, status, "{}", self.body);
         self.body["data"].clone()
+    }
+
+    /// Whether the answer says that it was given before.
+    pub fn is_replayed(&self) -> bool {
+        self.headers.get("Idempotent-Replayed").is_some_and(|value| value == "true")
     }
 
     /// Asserts that this is a problem as RFC 9457 has it, with this status and code, and answers its body.

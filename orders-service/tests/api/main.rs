@@ -5,6 +5,7 @@ mod helpers;
 mod access;
 mod cancel_order;
 mod create_order;
+mod idempotency;
 mod payment_processed;
 mod read_orders;
 mod timers;

@@ -5,6 +5,7 @@ mod helpers;
 
 mod access;
 mod card_data;
+mod idempotency;
 mod new_orders;
 mod pay;
 mod pay_at_once;
