@@ -1,11 +1,10 @@
-//! An order and everything that can happen to it. No I/O; only the ids of new events are made up here.
+//! An order and everything that can happen to it. Pure: no I/O, no clock, no chance.
 //!
 //! A decision is made on an order as it was read and answers the [`Change`] to make. The change is stored only if the
 //! order still has the version that the decision was made on, so a decision can always be made again.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use service_kit::outbox::Message;
 use shared_events::events::{CancelReason, PaymentCancel, PaymentProcessed, ProcessedStatus};
 use shared_events::ids::{OrderId, UserId};
 use shared_events::money::{Currency, MinorUnits};
@@ -87,7 +86,7 @@ pub enum Cause {
 }
 
 /// A change of one order that was decided on its version `expected_version`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the fields are those of the order as it will be")]
 pub struct Change {
     pub order_id: OrderId,
@@ -97,8 +96,12 @@ pub struct Change {
     pub payment_version: i32,
     pub cancel_reason: Option<CancelReason>,
     pub cause: Cause,
-    /// The event that is committed with the change.
-    pub message: Option<Message>,
+    /// What the payments service is told with the change.
+    #[serde(skip)]
+    pub event: Option<PaymentCancel>,
+    /// The trace that it is part of, unless it is the one that is running.
+    #[serde(skip)]
+    pub traceparent: Option<String>,
 }
 
 /// The order was delivered and can no longer be cancelled.
@@ -171,7 +174,7 @@ impl Order {
         Ok(Some(Change {
             status: OrderStatus::Cancelled,
             cancel_reason: Some(reason),
-            message: Some(self.payment_cancel(reason)),
+            event: Some(self.payment_cancel(reason)),
             ..self.change(cause)
         }))
     }
@@ -204,7 +207,7 @@ impl Order {
             ProcessedStatus::Refunded => (PaymentStatus::Refunded, Cause::PaymentRefunded, self.status),
         };
         // Paid although cancelled: the cancel came too late or got lost, so it is sent again and the money goes back.
-        let message = match (self.cancel_reason, news.status) {
+        let event = match (self.cancel_reason, news.status) {
             (Some(reason), ProcessedStatus::Paid) => Some(self.payment_cancel(reason)),
             _ => None,
         };
@@ -212,7 +215,7 @@ impl Order {
             status: if self.status.may_become(next) { next } else { self.status },
             payment_status,
             payment_version: news.version,
-            message,
+            event,
             ..self.change(cause)
         })
     }
@@ -227,12 +230,13 @@ impl Order {
             payment_version: self.payment_version,
             cancel_reason: self.cancel_reason,
             cause,
-            message: None,
+            event: None,
+            traceparent: None,
         }
     }
 
-    fn payment_cancel(&self, reason: CancelReason) -> Message {
-        Message::new(&PaymentCancel { order_id: self.id, reason })
+    fn payment_cancel(&self, reason: CancelReason) -> PaymentCancel {
+        PaymentCancel { order_id: self.id, reason }
     }
 }
 
@@ -343,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_cancel_is_told_once_and_again_when_money_comes_in_after_it() {
-        let told = |change: Change| change.message.is_some();
+        let told = |change: Change| change.event.is_some();
         assert!(order(OrderStatus::Created).cancel(CancelReason::User).expect("may be cancelled").is_some_and(told));
         assert_eq!(order(OrderStatus::Cancelled).cancel(CancelReason::User).map(|change| change.is_none()), Ok(true));
         assert!(order(OrderStatus::Cancelled).learn(&news(ProcessedStatus::Paid, 5)).is_some_and(told));

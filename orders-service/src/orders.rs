@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
-use service_kit::outbox::Outbox;
+use service_kit::outbox::{Announced, Outbox};
 use service_kit::page::PageRequest;
 use shared_events::ids::{OrderId, UserId};
 use sqlx::PgPool;
@@ -40,6 +40,7 @@ pub async fn apply(
     delivery_delay: Duration,
     changes: &[Change],
 ) -> Result<HashMap<OrderId, Order>, sqlx::Error> {
+    let rows: Vec<_> = changes.iter().map(announced).collect();
     let changed = query_orders!(
         r#"
         with change as (
@@ -87,15 +88,19 @@ pub async fn apply(
         )
         "#,
         "from changed",
-        json!(changes),
+        json!(rows),
         delivery_delay.as_secs_f64(),
     )
     .fetch_all(database)
     .await?;
     let changed = by_id(changed);
-    let committed = changes.iter().filter(|change| changed.contains_key(&change.order_id));
-    outbox.hand_over(committed.filter_map(|change| change.message.clone()).collect());
+    let committed = rows.into_iter().filter(|row| changed.contains_key(&row.change.order_id));
+    outbox.hand_over(committed.filter_map(|row| row.message).collect());
     Ok(changed)
+}
+
+fn announced(change: &Change) -> Announced<'_, Change> {
+    Announced::new(change, change.event.as_ref(), change.traceparent.clone())
 }
 
 /// The order, if it is this user's.

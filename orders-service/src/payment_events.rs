@@ -1,7 +1,6 @@
 //! What the payments service tells of payments, and what that does to orders.
 
 use service_kit::consumer::Impossible;
-use service_kit::trace_context;
 use shared_events::envelope::Envelope;
 use shared_events::events::PaymentProcessed;
 use shared_events::ids::OrderId;
@@ -33,7 +32,8 @@ pub async fn on_payment_processed(
         for event in &news {
             let is_first = changes.iter().all(|change| change.order_id != event.data.order_id);
             if let (true, Some(order)) = (is_first, orders.get(&event.data.order_id)) {
-                changes.extend(trace_context::sync_scope(event.traceparent.clone(), || order.learn(&event.data)));
+                let change = order.learn(&event.data);
+                changes.extend(change.map(|change| Change { traceparent: event.traceparent.clone(), ..change }));
             }
         }
         if changes.is_empty() {

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use service_kit::consumer::Impossible;
 use service_kit::outbox::Message;
-use service_kit::trace_context;
 use shared_events::envelope::Envelope;
 use shared_events::events::{PaymentCancel, PaymentCreate, PaymentProcessed, ProcessedStatus};
 use shared_events::ids::{OrderId, PaymentId};
@@ -52,7 +51,7 @@ pub async fn on_payment_cancel(app: App, batch: Vec<Envelope<PaymentCancel>>) ->
 
         let decide = |payment: &Payment| {
             let traceparent = traces.get(&payment.order_id).cloned().flatten();
-            trace_context::sync_scope(traceparent, || payment.cancel())
+            payment.cancel().map(|change| Change { traceparent, ..change })
         };
         let changes: Vec<Change> = held.values().filter_map(decide).collect();
         let changed = payments::apply(&app.database, &app.outbox, app.settle_after(), &changes).await?;
@@ -78,7 +77,7 @@ fn new_payment(event: &Envelope<PaymentCreate>) -> NewPayment {
         currency,
         decline_code: None,
     };
-    let message_if_cancelled = trace_context::sync_scope(event.traceparent.clone(), || Message::new(&cancelled));
+    let message_if_cancelled = Message::in_trace(&cancelled, event.traceparent.clone());
     NewPayment { id, order_id, created_by, bill, currency, message_if_cancelled }
 }
 

@@ -1,4 +1,4 @@
-//! A payment and everything that can happen to it. No I/O; only the ids of new events are made up here.
+//! A payment and everything that can happen to it. Pure: no I/O, no clock, no chance.
 //!
 //! A decision is made on a payment as it was read and answers the [`Change`] to make. The change is stored only if the
 //! payment still has the version that the decision was made on, so a decision can always be made again.
@@ -6,7 +6,6 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use service_kit::idempotency::Claim;
-use service_kit::outbox::Message;
 use shared_events::events::{PaymentProcessed, ProcessedStatus};
 use shared_events::ids::{OrderId, PaymentId, UserId};
 use shared_events::money::{Currency, MinorUnits};
@@ -72,7 +71,7 @@ pub enum NotPayable {
 }
 
 /// A change of one payment that was decided on its version `expected_version`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the fields are those of the payment as it will be")]
 pub struct Change {
     pub order_id: OrderId,
@@ -90,8 +89,12 @@ pub struct Change {
     pub attempt_outcome: Option<AttemptOutcome>,
     /// What is posted to the ledger.
     pub posting: Option<Posting>,
-    /// The event that is committed with the change.
-    pub message: Option<Message>,
+    /// What the orders service is told with the change.
+    #[serde(skip)]
+    pub event: Option<PaymentProcessed>,
+    /// The trace that it is part of, unless it is the one that is running.
+    #[serde(skip)]
+    pub traceparent: Option<String>,
     /// What makes a repetition of the request that began the attempt be answered the same.
     pub claim: Option<Claim>,
 }
@@ -245,19 +248,20 @@ impl Payment {
             decline_code: self.decline_code.clone(),
             attempt_outcome: None,
             posting: None,
-            message: None,
+            event: None,
+            traceparent: None,
             claim: None,
         }
     }
 
     fn change_to(&self, next: PaymentStatus, decline_code: Option<String>) -> Change {
         debug_assert!(self.status.may_become(next), "{:?} may not become {next:?}", self.status);
-        let message = self.processed_event(next, decline_code.clone());
-        Change { status: next, decline_code, message, ..self.unchanged() }
+        let event = self.processed_event(next, decline_code.clone());
+        Change { status: next, decline_code, event, ..self.unchanged() }
     }
 
     /// What the orders service is told of a new status, if it is one that concerns it.
-    fn processed_event(&self, next: PaymentStatus, decline_code: Option<String>) -> Option<Message> {
+    fn processed_event(&self, next: PaymentStatus, decline_code: Option<String>) -> Option<PaymentProcessed> {
         let status = match next {
             PaymentStatus::Paid => ProcessedStatus::Paid,
             PaymentStatus::Declined => ProcessedStatus::Declined,
@@ -265,7 +269,7 @@ impl Payment {
             PaymentStatus::Refunded => ProcessedStatus::Refunded,
             PaymentStatus::Pending | PaymentStatus::Processing | PaymentStatus::Refunding => return None,
         };
-        Some(Message::new(&PaymentProcessed {
+        Some(PaymentProcessed {
             order_id: self.order_id,
             payment_id: self.id,
             status,
@@ -273,7 +277,7 @@ impl Payment {
             bill: self.bill?,
             currency: self.currency?,
             decline_code,
-        }))
+        })
     }
 
     fn posting_of_charge(&self) -> Option<Posting> {
@@ -344,7 +348,7 @@ mod tests {
 
     /// The status that the orders service is told with the change.
     fn told(change: &Change) -> Value {
-        json!(change.message)["data"]["status"].clone()
+        json!(change.event)["status"].clone()
     }
 
     #[test]
@@ -477,7 +481,7 @@ mod tests {
                 let expected = if is_told { json!(change.status) } else { Value::Null };
                 assert_eq!(told(&change), expected, "{:?} -> {:?}", payment.status, change.status);
                 if is_told {
-                    assert_eq!(json!(change.message)["data"]["version"], 8, "the version that it becomes");
+                    assert_eq!(json!(change.event)["version"], 8, "the version that it becomes");
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
-use service_kit::outbox::{Message, Outbox};
+use service_kit::outbox::{Announced, Message, Outbox};
 use service_kit::page::PageRequest;
 use shared_events::ids::{OrderId, PaymentId, UserId};
 use shared_events::money::{Currency, MinorUnits};
@@ -118,6 +118,7 @@ pub async fn apply(
     settle_after: Duration,
     changes: &[Change],
 ) -> Result<HashMap<OrderId, Payment>, sqlx::Error> {
+    let rows: Vec<_> = changes.iter().map(announced).collect();
     let changed = query_payments!(
         r#"
         with change as (
@@ -206,15 +207,19 @@ pub async fn apply(
         )
         "#,
         "from changed",
-        json!(changes),
+        json!(rows),
         settle_after.as_secs_f64(),
     )
     .fetch_all(database)
     .await?;
     let changed = by_order(changed);
-    let committed = changes.iter().filter(|change| changed.contains_key(&change.order_id));
-    outbox.hand_over(committed.filter_map(|change| change.message.clone()).collect());
+    let committed = rows.into_iter().filter(|row| changed.contains_key(&row.change.order_id));
+    outbox.hand_over(committed.filter_map(|row| row.message).collect());
     Ok(changed)
+}
+
+fn announced(change: &Change) -> Announced<'_, Change> {
+    Announced::new(change, change.event.as_ref(), change.traceparent.clone())
 }
 
 /// The payment of the order, if it is this user's.

@@ -46,13 +46,18 @@ pub struct Message {
 impl Message {
     /// A new event, part of the trace that is running.
     pub fn new<E: Event>(event: &E) -> Self {
+        Self::in_trace(event, trace_context::current())
+    }
+
+    /// A new event, part of this trace.
+    pub fn in_trace<E: Event>(event: &E, traceparent: Option<String>) -> Self {
         Self {
             id: Uuid::now_v7(),
             event: E::NAME.to_owned(),
             order_id: event.order_id(),
             // Structs of strings and numbers, which always serialize.
             data: serde_json::to_value(event).unwrap_or_default(),
-            traceparent: trace_context::current(),
+            traceparent,
         }
     }
 
@@ -79,6 +84,24 @@ impl Message {
             traceparent: self.traceparent.clone(),
             data: &self.data,
         }
+    }
+}
+
+/// A change and the event that is committed with it, as a row for a statement.
+#[derive(Serialize)]
+pub struct Announced<'a, Change> {
+    /// The change.
+    #[serde(flatten)]
+    pub change: &'a Change,
+    /// The event, if the change has one.
+    pub message: Option<Message>,
+}
+
+impl<'a, Change> Announced<'a, Change> {
+    /// The event becomes part of this trace, or else of the one that is running.
+    pub fn new<E: Event>(change: &'a Change, event: Option<&E>, traceparent: Option<String>) -> Self {
+        let traceparent = traceparent.or_else(trace_context::current);
+        Self { change, message: event.map(|event| Message::in_trace(event, traceparent)) }
     }
 }
 

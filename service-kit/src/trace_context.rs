@@ -18,11 +18,6 @@ pub async fn scope<Work: Future>(traceparent: Option<String>, work: Work) -> Wor
     TRACEPARENT.scope(traceparent, work).await
 }
 
-/// Runs `work`, which does not wait for anything, as part of the trace.
-pub fn sync_scope<T>(traceparent: Option<String>, work: impl FnOnce() -> T) -> T {
-    TRACEPARENT.sync_scope(traceparent, work)
-}
-
 /// The trace that a request names, or a new one.
 pub fn of_request(headers: &HeaderMap) -> String {
     headers
