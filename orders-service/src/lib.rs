@@ -28,7 +28,7 @@ use service_kit::idempotency::{self, Claims};
 use service_kit::outbox::{self, Outbox};
 use service_kit::problem::Problem;
 use service_kit::process::Parts;
-use shared_events::events::PaymentProcessed;
+use shared_events::events::{Event, PaymentCancel, PaymentCreate, PaymentProcessed};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
@@ -40,6 +40,8 @@ use crate::placing::Placed;
 
 /// The schema that belongs to this service.
 pub const SCHEMA: &str = "orders";
+/// The events that this service publishes.
+pub const EVENTS: &[&str] = &[PaymentCreate::NAME, PaymentCancel::NAME];
 /// The tables of the schema.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations/orders");
 
@@ -94,7 +96,7 @@ pub async fn serve(
     let mut parts = Parts::new(stop.clone());
     let readiness = Readiness::default();
     let broker = Broker::new(settings, "orders-service")?;
-    let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA);
+    let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA, EVENTS);
     let (app, placing_workers) = App::new(database.clone(), outbox, &config);
     let routes = http::routes(app.clone());
 
@@ -112,8 +114,10 @@ pub async fn serve(
         let subscriptions = vec![
             Subscription::new(&broker, move |batch| payment_events::on_payment_processed(events.clone(), batch)),
             Subscription::dead_letters::<PaymentProcessed>(&broker),
+            Subscription::receipts::<PaymentCreate>(&broker, app.outbox.clone()),
+            Subscription::receipts::<PaymentCancel>(&broker, app.outbox.clone()),
         ];
-        consumer::run(broker, database.clone(), SCHEMA, subscriptions, stop)
+        consumer::run(broker, database.clone(), SCHEMA, app.outbox.clone(), subscriptions, stop)
     });
     parts.start("old keys", |stop| {
         idempotency::forget_old_keys(database, SCHEMA, settings.idempotency_key_retention, stop)

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use service_kit::body::Object;
 use service_kit::idempotency::Claim;
-use service_kit::outbox::Message;
+use service_kit::message::Message;
 use service_kit::problem::FieldError;
 use shared_events::events::PaymentCreate;
 use shared_events::ids::{OrderId, UserId};

@@ -32,7 +32,7 @@ use service_kit::http::{Readiness, serve as serve_http, serve_health};
 use service_kit::idempotency::{self, Claims};
 use service_kit::outbox::{self, Outbox};
 use service_kit::process::Parts;
-use shared_events::events::{PaymentCancel, PaymentCreate};
+use shared_events::events::{Event, PaymentCancel, PaymentCreate, PaymentProcessed};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
@@ -44,6 +44,8 @@ use crate::sandbox::Sandbox;
 
 /// The schema that belongs to this service.
 pub const SCHEMA: &str = "payments";
+/// The events that this service publishes.
+pub const EVENTS: &[&str] = &[PaymentProcessed::NAME];
 /// The tables of the schema.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations/payments");
 
@@ -107,7 +109,7 @@ pub async fn serve(
     let mut parts = Parts::new(stop.clone());
     let readiness = Readiness::default();
     let broker = Broker::new(settings, "payments-service")?;
-    let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA);
+    let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA, EVENTS);
     let sandbox = Sandbox::new(database::pool(sandbox_database_url, sandbox::CONNECTIONS)?);
     let app = App::new(database.clone(), outbox, Arc::new(sandbox), &config);
     let routes = http::routes(app.clone());
@@ -128,8 +130,9 @@ pub async fn serve(
             Subscription::new(&broker, move |batch| order_events::on_payment_cancel(cancels.clone(), batch)),
             Subscription::dead_letters::<PaymentCreate>(&broker),
             Subscription::dead_letters::<PaymentCancel>(&broker),
+            Subscription::receipts::<PaymentProcessed>(&broker, app.outbox.clone()),
         ];
-        consumer::run(broker, database.clone(), SCHEMA, subscriptions, stop)
+        consumer::run(broker, database.clone(), SCHEMA, app.outbox.clone(), subscriptions, stop)
     });
     parts.start("old keys", |stop| {
         idempotency::forget_old_keys(database, SCHEMA, settings.idempotency_key_retention, stop)

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use service_kit::consumer::Impossible;
-use service_kit::outbox::Message;
+use service_kit::message::Message;
 use shared_events::envelope::Envelope;
 use shared_events::events::{PaymentCancel, PaymentCreate, PaymentProcessed, ProcessedStatus};
 use shared_events::ids::{OrderId, PaymentId};

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
-use service_kit::outbox::{Announced, Message, Outbox};
+use service_kit::message::{Announced, Message};
+use service_kit::outbox::Outbox;
 use service_kit::page::PageRequest;
 use shared_events::ids::{OrderId, PaymentId, UserId};
 use shared_events::money::{Currency, MinorUnits};

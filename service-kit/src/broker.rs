@@ -30,6 +30,8 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const DECLARE_DEADLINE: Duration = Duration::from_secs(10);
 /// An attempt to connect that is given up keeps a thread and a socket until the broker answers.
 const MAX_ABANDONED_ATTEMPTS: u32 = 8;
+/// How many receipts wait for a publisher that is away.
+const MAX_RECEIPTS: i32 = 10_000;
 
 /// Where the broker is and what things are called there.
 #[derive(Clone)]
@@ -148,6 +150,7 @@ impl Broker {
             bind(channel, &queue, &exchange, event).await?;
             declare_queue(channel, &dead_queue, quorum_queue_arguments()).await?;
             bind(channel, &dead_queue, &dead_letter_exchange, &dead_queue).await?;
+            declare_queue(channel, &self.topology.receipts_queue(event), receipts_queue_arguments()).await?;
         }
         Ok(())
     }
@@ -179,6 +182,14 @@ fn event_queue_arguments(dead_letter_exchange: &str, dead_queue: &str) -> FieldT
     // A message on its way to the dead queue survives a crash of the broker; needs the overflow policy beside it.
     arguments.insert("x-dead-letter-strategy".into(), text("at-least-once"));
     arguments.insert("x-overflow".into(), text("reject-publish"));
+    arguments
+}
+
+/// Receipts that nobody takes are dropped, the oldest first: what they would have settled is published again.
+fn receipts_queue_arguments() -> FieldTable {
+    let mut arguments = quorum_queue_arguments();
+    arguments.insert("x-max-length".into(), AMQPValue::LongInt(MAX_RECEIPTS));
+    arguments.insert("x-overflow".into(), text("drop-head"));
     arguments
 }
 

@@ -1,5 +1,7 @@
 //! Consuming events: decode, apply in batches, commit, then acknowledge.
 //!
+//! The publisher is told by a receipt what it need not send again.
+//!
 //! An acknowledgement proves nothing, so an event may come again at any time; what handlers do must be harmless to
 //! repeat. A message that can never be applied is parked. Trouble of the database is waited out here, with the
 //! messages in hand, so that it costs none of them a delivery.
@@ -16,6 +18,7 @@ use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use shared_events::envelope::Envelope;
 use shared_events::events::Event;
+use shared_events::receipt::Receipt;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +27,7 @@ use uuid::Uuid;
 
 use crate::broker::{Broker, Session, within};
 use crate::database::{is_refusal, retry_while};
+use crate::outbox::Outbox;
 use crate::parked::{self, Parked};
 
 /// How many messages the broker hands out ahead of their acknowledgement.
@@ -54,6 +58,13 @@ struct Message {
     body: Vec<u8>,
 }
 
+impl Message {
+    /// The id of the event, if it has one.
+    fn id(&self) -> Option<Uuid> {
+        self.message_id.as_deref()?.parse().ok()
+    }
+}
+
 /// A message that cannot be applied, and why.
 struct Refused {
     message: Message,
@@ -64,6 +75,8 @@ struct Refused {
 #[derive(Clone)]
 pub struct Subscription {
     queue: String,
+    /// Where the publisher hears what has been settled.
+    receipts_queue: Option<String>,
     handler: Handler,
 }
 
@@ -93,7 +106,12 @@ impl Subscription {
                 }
                 .boxed()
             };
-        Self { queue: broker.topology.queue(E::NAME), handler: Arc::new(handler) }
+        let topology = &broker.topology;
+        Self {
+            queue: topology.queue(E::NAME),
+            receipts_queue: Some(topology.receipts_queue(E::NAME)),
+            handler: Arc::new(handler),
+        }
     }
 
     /// Parks what the queue of `E` gave up on.
@@ -102,7 +120,32 @@ impl Subscription {
             let refuse = |message| Refused { message, reason: "its queue gave up on delivering it".to_owned() };
             async move { Ok(messages.into_iter().map(refuse).collect()) }.boxed()
         };
-        Self { queue: broker.topology.dead_queue(E::NAME), handler: Arc::new(handler) }
+        let topology = &broker.topology;
+        Self {
+            queue: topology.dead_queue(E::NAME),
+            receipts_queue: Some(topology.receipts_queue(E::NAME)),
+            handler: Arc::new(handler),
+        }
+    }
+
+    /// Forgets the events `E` of our own that their consumer has settled.
+    pub fn receipts<E: Event>(broker: &Broker, outbox: Outbox) -> Self {
+        let handler = move |messages: Vec<Message>| {
+            let outbox = outbox.clone();
+            async move {
+                let (mut settled, mut refused) = (Vec::new(), Vec::new());
+                for message in messages {
+                    match serde_json::from_slice::<Receipt>(&message.body) {
+                        Ok(receipt) => settled.extend(receipt.settled),
+                        Err(problem) => refused.push(Refused { message, reason: format!("malformed: {problem}") }),
+                    }
+                }
+                outbox.forget(&settled).await?;
+                Ok(refused)
+            }
+            .boxed()
+        };
+        Self { queue: broker.topology.receipts_queue(E::NAME), receipts_queue: None, handler: Arc::new(handler) }
     }
 }
 
@@ -129,6 +172,7 @@ pub async fn run(
     broker: Broker,
     database: PgPool,
     schema: &'static str,
+    outbox: Outbox,
     subscriptions: Vec<Subscription>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -140,6 +184,7 @@ pub async fn run(
                 session: Arc::clone(&session),
                 database: database.clone(),
                 schema,
+                outbox: outbox.clone(),
                 subscription: subscription.clone(),
             };
             queues.spawn(worker.run(end_of_session.clone()));
@@ -163,6 +208,7 @@ struct Worker {
     session: Arc<Session>,
     database: PgPool,
     schema: &'static str,
+    outbox: Outbox,
     subscription: Subscription,
 }
 
@@ -193,7 +239,12 @@ impl Worker {
             let Ok(batch) = batch else { break };
             let batch = batch?;
             let Some(last_tag) = batch.last().map(|delivery| delivery.delivery_tag) else { continue };
-            self.settle(batch.into_iter().map(Message::from).collect(), end_of_session).await?;
+            let batch: Vec<Message> = batch.into_iter().map(Message::from).collect();
+            let ids = batch.iter().filter_map(Message::id).collect();
+            self.settle(batch, end_of_session).await?;
+            if let Some(queue) = &self.subscription.receipts_queue {
+                self.outbox.send_receipt(queue, ids);
+            }
             let multiple = BasicAckOptions { multiple: true };
             within(BROKER_DEADLINE, "acknowledging", channel.basic_ack(last_tag, multiple)).await?;
         }

@@ -2,7 +2,7 @@
 //!
 //! In reading order: a process starts in [`process`] with the settings of [`settings`], talks HTTP with [`http`] and
 //! answers errors as [`problem`]s, keeps its state in [`database`], and exchanges events through [`outbox`],
-//! [`broker`] and [`consumer`].
+//! [`relay`], [`broker`] and [`consumer`].
 
 pub mod process;
 pub mod settings;
@@ -21,8 +21,10 @@ pub mod database;
 
 pub mod broker;
 pub mod consumer;
+pub mod message;
 pub mod outbox;
 pub mod parked;
+pub mod relay;
 
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -7,4 +7,5 @@ pub mod envelope;
 pub mod events;
 pub mod ids;
 pub mod money;
+pub mod receipt;
 pub mod topology;

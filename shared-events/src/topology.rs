@@ -1,7 +1,8 @@
 //! The names of exchanges and queues at the broker.
 //!
 //! One durable topic exchange; the routing key is the event's name; one queue for each consumed event, named after it.
-//! What a queue gives up on goes through the dead-letter exchange to `<queue>.dead`.
+//! What a queue gives up on goes through the dead-letter exchange to `<queue>.dead`. What its consumer is done with, the
+//! publisher hears from `<queue>.receipts`.
 
 /// How often the broker hands out one message before it gives up and dead-letters it.
 ///
@@ -34,6 +35,11 @@ impl Topology {
     /// The queue that carries `event`.
     pub fn queue(&self, event: &str) -> String {
         format!("{}{event}", self.prefix)
+    }
+
+    /// Where the publisher of `event` hears what has been settled.
+    pub fn receipts_queue(&self, event: &str) -> String {
+        format!("{}{event}.receipts", self.prefix)
     }
 
     /// Where messages of `event` end that its queue gave up on.

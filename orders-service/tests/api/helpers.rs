@@ -4,7 +4,7 @@ use axum::http::{Method, StatusCode};
 use chrono::Utc;
 use clap::Parser;
 use orders_service::config::Config;
-use orders_service::{App, MIGRATOR, SCHEMA, http, payment_events};
+use orders_service::{App, EVENTS, MIGRATOR, SCHEMA, http, payment_events};
 use serde_json::{Value, json};
 use service_kit::batcher::Workers;
 use service_kit::broker::Broker;
@@ -40,7 +40,7 @@ impl TestApp {
         ]);
         let database = database::pool(&url, 4).expect("a pool");
         let broker = Broker::new(&config.settings, "orders-service").expect("a broker");
-        let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA);
+        let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA, EVENTS);
         let (app, workers) = App::new(database, outbox, &config);
         Self { client: Client::new(http::routes(app.clone())), app, _workers: workers }
     }

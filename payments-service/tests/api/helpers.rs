@@ -10,7 +10,7 @@ use payments_service::card::{Card, PayWithCard};
 use payments_service::config::Config;
 use payments_service::processor::{AttemptId, CardProcessor};
 use payments_service::sandbox::{self, Sandbox};
-use payments_service::{App, MIGRATOR, SCHEMA, http, order_events, payments, settlement};
+use payments_service::{App, EVENTS, MIGRATOR, SCHEMA, http, order_events, payments, settlement};
 use serde_json::{Value, json};
 use service_kit::broker::Broker;
 use service_kit::testing::{self, Answer, Client, DEMO_TOKENS, TOKEN};
@@ -87,7 +87,7 @@ impl TestApp {
         let (database, book) =
             (database::pool(&url, 4).expect("a pool"), database::pool(&book_url, 2).expect("a pool"));
         let broker = Broker::new(&config.settings, "payments-service").expect("a broker");
-        let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA);
+        let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA, EVENTS);
         let processor = Arc::new(processor(book.clone()));
         let app = App::new(database, outbox, processor.clone(), &config);
         let mut paying = app.clone();

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{
+    BasicPublishOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
+};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use serde_json::{Value, json};
@@ -57,12 +59,39 @@ impl Hands {
         channel.queue_declare(queue.into(), passive, FieldTable::default()).await.is_ok()
     }
 
+    /// A queue of the tests that gets a copy of this event from now on.
+    pub async fn copies_of(&self, services: &Services, event: &str) -> String {
+        let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+        let declared = self.channel.queue_declare("".into(), exclusive, FieldTable::default()).await;
+        let copies = declared.expect("a queue").name().to_string();
+        let (exchange, options) = (services.topology.exchange(), QueueBindOptions::default());
+        let bound = self.channel.queue_bind(
+            copies.as_str().into(),
+            exchange.into(),
+            event.into(),
+            options,
+            FieldTable::default(),
+        );
+        bound.await.expect("the queue is bound");
+        copies
+    }
+
+    /// Takes away all that waits in the queue, as a broker that loses its disk does.
+    pub async fn lose(&self, queue: &str) -> u32 {
+        self.channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await.expect("the queue is purged")
+    }
+
     /// Whether nothing waits in the queue, now or before the deadline.
     pub async fn is_empty_soon(&self, queue: &str) -> bool {
+        self.holds_soon(queue, 0).await
+    }
+
+    /// Whether so many messages wait in the queue, now or before the deadline.
+    pub async fn holds_soon(&self, queue: &str, messages: u32) -> bool {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let waiting = async {
             let declare = || self.channel.queue_declare(queue.into(), passive, FieldTable::default());
-            while declare().await.expect("the queue is there").message_count() > 0 {
+            while declare().await.expect("the queue is there").message_count() != messages {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };

@@ -16,6 +16,7 @@ async fn orders_are_accepted_while_the_broker_is_away_and_go_on_when_it_is_back(
     let services = Services::start_with(database, &link.amqp_url, &link.amqp_url).await;
     let before = services.place_order().await;
     services.payment_becomes(before, "pending").await;
+    services.count_becomes("select count(*) from orders.outbox", 0).await;
 
     let cut = link.cut().await;
     let mut placed = Vec::new();
@@ -59,6 +60,40 @@ async fn a_deleted_queue_comes_back_by_itself(database: PgPool) {
         assert_eq!(services.pay(id, "4242424242424242").await.0, 200);
         services.order_becomes(id, "delivered", "paid").await;
     }
+    services.stop().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn what_the_broker_has_confirmed_and_then_loses_is_published_again(database: PgPool) {
+    let (to_orders, to_payments, hands) = (Link::new().await, Link::new().await, Hands::new().await);
+    let services = Services::start_with(database, &to_orders.amqp_url, &to_payments.amqp_url).await;
+    let paid = services.place_order().await;
+    services.payment_becomes(paid, "pending").await;
+
+    // On the way to the payments service.
+    let cut = to_payments.cut().await;
+    let (placed, cancelled) = (services.place_order().await, services.place_order().await);
+    assert_eq!(services.cancel(cancelled).await.0, 200);
+    for (event, messages) in [("payment-create-event", 2), ("payment-cancel-event", 1)] {
+        let queue = services.topology.queue(event);
+        assert!(hands.holds_soon(&queue, messages).await, "{event}");
+        assert_eq!(hands.lose(&queue).await, messages);
+    }
+    let _mended = cut.mend().await;
+    services.payment_becomes(placed, "pending").await;
+    services.order_becomes(cancelled, "cancelled", "cancelled").await;
+
+    // On the way to the orders service.
+    let cut = to_orders.cut().await;
+    assert_eq!(services.pay(paid, "4242424242424242").await.0, 200);
+    let queue = services.topology.queue("payment-processed-event");
+    assert!(hands.holds_soon(&queue, 1).await);
+    assert_eq!(hands.lose(&queue).await, 1);
+    let _mended = cut.mend().await;
+    services.order_becomes(paid, "delivered", "paid").await;
+
+    services.count_becomes("select count(*) from orders.outbox", 0).await;
+    services.count_becomes("select count(*) from payments.outbox", 0).await;
     services.stop().await;
 }
 

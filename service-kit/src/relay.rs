@@ -1,0 +1,196 @@
+//! The relay: publishes what the outbox has, and sends the receipts for what was consumed.
+//!
+//! What was just committed comes in memory. What stays without a receipt, because a process, the broker or its disk was
+//! lost, the sweeper takes from the table once its time has come; but only while few messages wait in its queue, since
+//! an event that waits there is late and not lost.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use chrono::TimeDelta;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Confirmation};
+use shared_events::receipt::Receipt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::broker::{Broker, Session, within};
+use crate::message::Message;
+use crate::outbox::{Addressed, BATCH, Table};
+
+const SWEEP_PERIOD: Duration = Duration::from_millis(500);
+/// The sweeper leaves younger rows alone; the default of `next_attempt_at` says the same.
+const SWEEP_AFTER: TimeDelta = TimeDelta::seconds(2);
+/// With more messages than this, a queue is slow, and what has no receipt is taken to be in it.
+const CROWD: u32 = 5000;
+const BROKER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Publishes the outbox of one schema.
+pub struct Relay {
+    broker: Broker,
+    table: Table,
+    events: &'static [&'static str],
+    committed: mpsc::Receiver<Vec<Message>>,
+    receipts: mpsc::Receiver<Addressed>,
+}
+
+impl Relay {
+    pub(crate) fn new(
+        broker: Broker,
+        table: Table,
+        events: &'static [&'static str],
+        committed: mpsc::Receiver<Vec<Message>>,
+        receipts: mpsc::Receiver<Addressed>,
+    ) -> Self {
+        Self { broker, table, events, committed, receipts }
+    }
+
+    /// Publishes until `stop`, through as many sessions with the broker as it takes.
+    pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        while let Some(session) = self.broker.session("publisher", &stop).await {
+            match self.publish_on(&session, &stop).await {
+                Ok(()) => return Ok(()),
+                Err(problem) => warn!("publishing was interrupted: {problem:#}"),
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish_on(&mut self, session: &Session, stop: &CancellationToken) -> anyhow::Result<()> {
+        let channel = &session.channel;
+        within(BROKER_DEADLINE, "asking for confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
+        let mut sweep = tokio::time::interval(SWEEP_PERIOD);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut committed, mut receipts) = (Vec::new(), Vec::new());
+        loop {
+            tokio::select! {
+                _ = self.committed.recv_many(&mut committed, BATCH) => {
+                    // What has waited here through an outage is left to the sweeper, which has it too.
+                    let messages = committed.drain(..).flatten().filter(|message| message.age() < SWEEP_AFTER);
+                    self.publish(channel, &messages.collect::<Vec<_>>()).await?;
+                }
+                _ = self.receipts.recv_many(&mut receipts, BATCH) => {
+                    let sending = send_receipts(channel, receipts.drain(..));
+                    tokio::time::timeout(BROKER_DEADLINE, sending).await.context("no confirm in time")??;
+                }
+                _ = sweep.tick() => self.sweep(session).await?,
+                () = stop.cancelled() => return Ok(()),
+            }
+        }
+    }
+
+    /// Publishes again what has no receipt and is due.
+    async fn sweep(&self, session: &Session) -> anyhow::Result<()> {
+        if !session.connection.status().connected() {
+            bail!("the connection is lost");
+        }
+        loop {
+            let messages = match self.table.has_due().await {
+                Ok(false) => return Ok(()),
+                Ok(true) => self.table.claim(&self.events_without_crowd(&session.channel).await?).await,
+                Err(problem) => Err(problem),
+            };
+            match messages {
+                Ok(messages) if messages.is_empty() => return Ok(()),
+                Ok(messages) => {
+                    info!(messages = messages.len(), "publishing events that have no receipt");
+                    self.publish(&session.channel, &messages).await?;
+                }
+                Err(problem) => {
+                    warn!(%problem, "the outbox cannot be read");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// The events in whose queues little is waiting.
+    async fn events_without_crowd(&self, channel: &Channel) -> anyhow::Result<Vec<&'static str>> {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let mut events = Vec::new();
+        for event in self.events {
+            let queue = self.broker.topology.queue(event);
+            let asking = channel.queue_declare(queue.into(), passive, FieldTable::default());
+            if within(BROKER_DEADLINE, "asking for the length of a queue", asking).await?.message_count() <= CROWD {
+                events.push(*event);
+            }
+        }
+        Ok(events)
+    }
+
+    /// Publishes events and waits for the broker's confirms. What it did not take comes up again soon, here or at
+    /// another replica.
+    async fn publish(&self, channel: &Channel, messages: &[Message]) -> anyhow::Result<()> {
+        for batch in messages.chunks(BATCH) {
+            let publishing = tokio::time::timeout(BROKER_DEADLINE, self.publish_and_confirm(channel, batch)).await;
+            let outcome = publishing.context("no confirm in time").flatten();
+            let is_unconfirmed = |id: &Uuid| !outcome.as_ref().is_ok_and(|confirmed| confirmed.contains(id));
+            let unconfirmed: Vec<Uuid> = batch.iter().map(|message| message.id).filter(is_unconfirmed).collect();
+            if !unconfirmed.is_empty()
+                && let Err(problem) = self.table.release(&unconfirmed).await
+            {
+                warn!(%problem, "events will be published again later than they could be");
+            }
+            outcome?;
+            if !unconfirmed.is_empty() {
+                let events = unconfirmed.len();
+                warn!(events, "the broker could not route or store events; declaring the queues again");
+                self.broker.declare(channel).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The ids that the broker has taken. Only this task publishes on the channel, and it waits for the confirms of
+    /// the whole batch before it looks at returned messages: lapin may attach a return to another message's confirm.
+    async fn publish_and_confirm(&self, channel: &Channel, batch: &[Message]) -> anyhow::Result<HashSet<Uuid>> {
+        let exchange = self.broker.topology.exchange();
+        let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let mut confirms = Vec::with_capacity(batch.len());
+        for message in batch {
+            let body = message.body(self.broker.event_source())?;
+            let (exchange, routing_key) = (exchange.as_str().into(), message.event.as_str().into());
+            let sent = channel.basic_publish(exchange, routing_key, mandatory, &body, message.properties()).await?;
+            confirms.push((message.id, sent));
+        }
+        let mut taken = HashSet::with_capacity(batch.len());
+        let mut returned = Vec::new();
+        for (id, confirm) in confirms {
+            let confirmation = confirm.await?;
+            if confirmation == Confirmation::NotRequested {
+                bail!("the channel does not confirm");
+            }
+            if confirmation.is_ack() {
+                taken.insert(id);
+            }
+            returned.extend(confirmation.take_message());
+        }
+        for message in returned {
+            let id = message.delivery.properties.message_id().as_ref().and_then(|id| id.as_str().parse().ok());
+            match id {
+                Some(id) => taken.remove(&id),
+                None => bail!("a message came back without its id"),
+            };
+        }
+        Ok(taken)
+    }
+}
+
+/// One message for each queue. Whether the broker takes it does not matter, but it must not pile up on the way there.
+async fn send_receipts(channel: &Channel, receipts: impl Iterator<Item = Addressed>) -> anyhow::Result<()> {
+    let mut by_queue: HashMap<ShortString, Vec<Uuid>> = HashMap::new();
+    for Addressed { queue, receipt } in receipts {
+        by_queue.entry(queue).or_default().extend(receipt.settled);
+    }
+    for (queue, settled) in by_queue {
+        let body = serde_json::to_vec(&Receipt { settled })?;
+        let properties = BasicProperties::default().with_content_type("application/json".into());
+        let options = BasicPublishOptions::default();
+        channel.basic_publish(ShortString::default(), queue, options, &body, properties).await?.await?;
+    }
+    Ok(())
+}
