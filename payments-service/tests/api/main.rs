@@ -6,6 +6,7 @@ mod helpers;
 mod access;
 mod card_data;
 mod idempotency;
+mod ledger;
 mod new_orders;
 mod pay;
 mod pay_at_once;
