@@ -10,6 +10,7 @@ mod up;
 mod down;
 mod logs;
 mod ps;
+mod reconcile;
 
 mod test;
 
@@ -49,6 +50,8 @@ enum Task {
     Ps(ps::Options),
     /// Print the log of one process.
     Logs(logs::Options),
+    /// Compare the orders, the payments, the ledger and the card processor's book, and list every difference.
+    Reconcile(reconcile::Options),
     /// Run every test, with a private PostgreSQL and RabbitMQ and a complete system of its own.
     Test(test::Options),
     /// Format, lints, dependency policy and generated files.
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Task::Down(options) => down::run(&options),
         Task::Ps(options) => ps::run(&options),
         Task::Logs(options) => logs::run(&options),
+        Task::Reconcile(options) => reconcile::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Check => check::run_all(),
         Task::Prepare(options) => prepare::run(&options),

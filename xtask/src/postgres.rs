@@ -101,6 +101,12 @@ pub(crate) fn programs() -> Option<PathBuf> {
     newest.or_else(|| paths::program("initdb")?.parent().map(Path::to_path_buf))
 }
 
+/// The client, which may be here without the server.
+pub(crate) fn psql() -> Result<PathBuf> {
+    let with_server = programs().map(|programs| programs.join("psql")).filter(|psql| psql.is_file());
+    with_server.or_else(|| paths::program("psql")).context("psql is not installed: apt-get install postgresql-client")
+}
+
 /// PostgreSQL refuses to run as root, and its own user may not be able to reach a folder below root's home: then the
 /// data lives elsewhere and a note in the stack's folder says where.
 fn folder(layout: &Layout, user: Option<&str>) -> Result<PathBuf> {

@@ -91,7 +91,9 @@ impl Run<'_> {
             ];
             self.with_stack("system-test-stack", &plan, &settings, |run, state, dir| {
                 let dir = dir.to_str().context("the path of the repository is not UTF-8")?;
-                let variables = [("GATEWAY_URL", state.gateway.as_str()), ("STACK_DIR", dir)];
+                let xtask = paths::ourselves();
+                let xtask = xtask.to_str().context("the path of the repository is not UTF-8")?;
+                let variables = [("GATEWAY_URL", state.gateway.as_str()), ("STACK_DIR", dir), ("XTASK", xtask)];
                 run.cargo_test(&["--package", SYSTEM_TESTS], &variables, state)
             })?;
         }
