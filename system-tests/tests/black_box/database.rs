@@ -96,12 +96,31 @@ impl Books {
 
     fn count(&self, query: &str) -> anyhow::Result<i64> {
         let query = AssertSqlSafe(format!("select count(*) from ({query}) found"));
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
+        block_on(async {
             let mut connection = PgConnection::connect(&self.postgres).await?;
             Ok(sqlx::query_scalar(query).fetch_one(&mut connection).await?)
         })
     }
+}
+
+/// Runs statements as one transaction.
+#[track_caller]
+pub fn execute(postgres: &str, statements: &str) {
+    let executed: anyhow::Result<_> = block_on(async {
+        let mut connection = PgConnection::connect(postgres).await?;
+        Ok(sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut connection).await?)
+    });
+    executed.expect("the statements run");
+}
+
+/// The address of another database of the same server.
+pub fn sibling(postgres: &str, database: &str) -> String {
+    let (server, _) = postgres.rsplit_once('/').expect("the address names a database");
+    format!("{server}/{database}")
+}
+
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
 /// As an array in SQL.

@@ -6,10 +6,13 @@ mod client;
 mod database;
 mod load;
 mod polling;
+mod reconciliation;
 mod stack;
 
 mod card_secrecy;
+mod differences;
 mod gateway_errors;
 mod life_of_an_order;
 mod ownership;
+mod reconcile;
 mod survival;

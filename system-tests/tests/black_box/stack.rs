@@ -101,6 +101,11 @@ pub fn dir() -> PathBuf {
     variable("STACK_DIR").into()
 }
 
+/// The program of `cargo xtask`.
+pub fn xtask() -> PathBuf {
+    variable("XTASK").into()
+}
+
 pub fn gateway_url() -> String {
     variable("GATEWAY_URL")
 }

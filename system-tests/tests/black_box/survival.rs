@@ -3,6 +3,7 @@
 use crate::client::{GOOD_CARD, User};
 use crate::database::Books;
 use crate::load::Load;
+use crate::reconciliation::Reconciliation;
 use crate::stack::{self, Stack};
 
 #[test]
@@ -91,6 +92,7 @@ impl Fault {
         books.have_once(&told.accepted);
         books.have_delivered(&told.paid);
         books.are_settled();
+        Reconciliation::once_settled();
         let expected = before.restarts().into_iter().map(|(process, restarts)| {
             let restarts = restarts + u32::from(process == name);
             (process, restarts)
