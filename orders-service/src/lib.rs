@@ -26,10 +26,10 @@ use service_kit::database;
 use service_kit::http::{Readiness, serve as serve_http, serve_health};
 use service_kit::idempotency::{self, Claims};
 use service_kit::outbox::{self, Outbox};
+use service_kit::pool::Database;
 use service_kit::problem::Problem;
 use service_kit::process::Parts;
 use shared_events::events::{Event, PaymentCancel, PaymentCreate, PaymentProcessed};
-use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -49,7 +49,7 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations/orders");
 #[derive(Clone)]
 pub struct App {
     /// The service's own login to PostgreSQL.
-    pub database: PgPool,
+    pub database: Database,
     /// Takes committed events to the relay.
     pub outbox: Outbox,
     /// How long after its payment an order is delivered.
@@ -61,7 +61,7 @@ pub struct App {
 
 impl App {
     /// The workings of a service, and the workers that place its orders: they end when the last copy is dropped.
-    pub fn new(database: PgPool, outbox: Outbox, config: &Config) -> (Self, Workers) {
+    pub fn new(database: Database, outbox: Outbox, config: &Config) -> (Self, Workers) {
         let (placing, workers) = placing::start(database.clone(), outbox.clone(), config.unpaid_expiry);
         let authenticator = Authenticator::new(config.settings.auth_demo_tokens.clone());
         let claims = Claims::new(config.settings.idempotency_secret.clone());
@@ -92,7 +92,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Config { settings, .. } = &config;
-    let database = database::pool(&settings.database_url, settings.database_max_connections)?;
+    let database = Database::connect_lazy(&settings.database_url, settings.database_max_connections)?;
     let mut parts = Parts::new(stop.clone());
     let readiness = Readiness::default();
     let broker = Broker::new(settings, "orders-service")?;
@@ -101,7 +101,7 @@ pub async fn serve(
     let routes = http::routes(app.clone());
 
     parts.start("health", |stop| serve_health(admin_listener, database.clone(), readiness.clone(), stop));
-    parts.start("API", |stop| serve_http(listener, routes, readiness.clone(), settings.request_timeout, stop));
+    parts.start("API", |stop| serve_http(listener, routes, readiness.clone(), settings.limits(), stop));
     parts.start("placing", |_| placing_workers.finish());
     if !database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, settings, &stop).await? {
         drop(app);

@@ -9,8 +9,8 @@ use serde_json::json;
 use service_kit::message::Announced;
 use service_kit::outbox::Outbox;
 use service_kit::page::PageRequest;
+use service_kit::pool::Database;
 use shared_events::ids::{OrderId, UserId};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::order::{Change, Order, OrderStatus};
@@ -36,7 +36,7 @@ const DUE: i64 = 500;
 /// Makes every change whose order still has the version that it was decided on, each with its history and its event.
 /// Answers the changed orders; a change that is not among them was decided on something outdated.
 pub async fn apply(
-    database: &PgPool,
+    database: &Database,
     outbox: &Outbox,
     delivery_delay: Duration,
     changes: &[Change],
@@ -105,20 +105,20 @@ fn announced(change: &Change) -> Announced<'_, Change> {
 }
 
 /// The order, if it is this user's.
-pub async fn find(database: &PgPool, id: OrderId, owner: &UserId) -> Result<Option<Order>, sqlx::Error> {
+pub async fn find(database: &Database, id: OrderId, owner: &UserId) -> Result<Option<Order>, sqlx::Error> {
     query_orders!("", "from orders.orders where id = $1 and created_by = $2", id as OrderId, owner as &UserId)
         .fetch_optional(database)
         .await
 }
 
 /// Those of the orders that exist, whoever they belong to.
-pub async fn find_many(database: &PgPool, ids: &[OrderId]) -> Result<HashMap<OrderId, Order>, sqlx::Error> {
+pub async fn find_many(database: &Database, ids: &[OrderId]) -> Result<HashMap<OrderId, Order>, sqlx::Error> {
     query_orders!("", "from orders.orders where id = any($1)", ids as &[OrderId]).fetch_all(database).await.map(by_id)
 }
 
 /// A page of the user's orders, newest first, and one more if there is one.
 pub async fn list(
-    database: &PgPool,
+    database: &Database,
     owner: &UserId,
     page: &PageRequest<OrderStatus>,
 ) -> Result<Vec<Order>, sqlx::Error> {
@@ -141,7 +141,7 @@ pub async fn list(
 }
 
 /// Orders whose time of delivery has come.
-pub async fn due_for_delivery(database: &PgPool) -> Result<Vec<Order>, sqlx::Error> {
+pub async fn due_for_delivery(database: &Database) -> Result<Vec<Order>, sqlx::Error> {
     query_orders!(
         "",
         "from orders.orders where status = 'confirmed' and deliver_at <= now() order by deliver_at limit $1",
@@ -152,7 +152,7 @@ pub async fn due_for_delivery(database: &PgPool) -> Result<Vec<Order>, sqlx::Err
 }
 
 /// Orders that nobody paid in time.
-pub async fn due_for_expiry(database: &PgPool) -> Result<Vec<Order>, sqlx::Error> {
+pub async fn due_for_expiry(database: &Database) -> Result<Vec<Order>, sqlx::Error> {
     query_orders!(
         "",
         r#"from orders.orders
@@ -176,7 +176,7 @@ pub struct HistoryEntry {
 }
 
 /// Everything that has happened to the order, oldest first.
-pub async fn history(database: &PgPool, order: &Order) -> Result<Vec<HistoryEntry>, sqlx::Error> {
+pub async fn history(database: &Database, order: &Order) -> Result<Vec<HistoryEntry>, sqlx::Error> {
     let changes = sqlx::query_as!(
         HistoryEntry,
         "select status, at, cause from orders.order_events where order_id = $1 and version <= $2 order by version",

@@ -8,9 +8,9 @@ use service_kit::batcher::{Batcher, Workers};
 use service_kit::database::{is_transient, retry};
 use service_kit::idempotency::Claim;
 use service_kit::outbox::Outbox;
+use service_kit::pool::Database;
 use service_kit::problem::Problem;
 use shared_events::ids::OrderId;
-use sqlx::PgPool;
 
 use crate::new_order::NewOrder;
 use crate::order::Order;
@@ -34,7 +34,7 @@ pub enum Placed {
 
 /// Starts the workers that place orders many at a time.
 pub fn start(
-    database: PgPool,
+    database: Database,
     outbox: Outbox,
     unpaid_expiry: Duration,
 ) -> (Batcher<NewOrder, Result<Placed, Problem>>, Workers) {
@@ -46,7 +46,7 @@ pub fn start(
 
 /// Answers in the order of the batch. An order that the database refuses fails alone.
 async fn place_batch(
-    database: &PgPool,
+    database: &Database,
     outbox: &Outbox,
     unpaid_expiry: Duration,
     batch: &[NewOrder],
@@ -71,7 +71,7 @@ async fn place_batch(
 /// Places orders with their events and the claims of their keys, and answers in their order. Those that are already
 /// there, because an earlier attempt was committed and its answer lost, are answered as if they were placed now.
 pub async fn place(
-    database: &PgPool,
+    database: &Database,
     unpaid_expiry: Duration,
     new: &[NewOrder],
 ) -> Result<Vec<Result<Placed, Problem>>, sqlx::Error> {
@@ -127,7 +127,7 @@ pub async fn place(
 
 /// What is known of orders that were not placed because they, or their keys, are there already.
 async fn placed_earlier(
-    database: &PgPool,
+    database: &Database,
     missing: impl Iterator<Item = &NewOrder>,
 ) -> Result<HashMap<OrderId, Placed>, sqlx::Error> {
     let missing: Vec<&NewOrder> = missing.collect();
@@ -158,7 +158,7 @@ struct Key {
 
 /// Those of the claims' keys that are known, by their scope.
 async fn find_keys(
-    database: &PgPool,
+    database: &Database,
     claims: impl Iterator<Item = &Claim>,
 ) -> Result<HashMap<Vec<u8>, Key>, sqlx::Error> {
     let scopes: Vec<Vec<u8>> = claims.map(|claim| claim.scope.as_bytes().to_vec()).collect();

@@ -3,7 +3,7 @@
 //! The claim of the key is committed with the attempt, and the answer with its end, both in [`crate::payments::apply`].
 
 use service_kit::idempotency::Claim;
-use sqlx::PgPool;
+use service_kit::pool::Database;
 use sqlx::types::Json;
 
 use crate::payment::Payment;
@@ -23,7 +23,7 @@ pub struct KnownPay {
 }
 
 /// The pay that came first with this key. None when there was none, or when it was voided and charged nothing.
-pub async fn find(database: &PgPool, claim: &Claim) -> Result<Option<KnownPay>, sqlx::Error> {
+pub async fn find(database: &Database, claim: &Claim) -> Result<Option<KnownPay>, sqlx::Error> {
     sqlx::query_as!(
         KnownPay,
         r#"
@@ -38,7 +38,7 @@ pub async fn find(database: &PgPool, claim: &Claim) -> Result<Option<KnownPay>, 
 
 /// Makes the payment as it is now the answer of the claim's pay, unless it has one: what an attempt without an end is
 /// answered with.
-pub async fn record(database: &PgPool, claim: &Claim) -> Result<(), sqlx::Error> {
+pub async fn record(database: &Database, claim: &Claim) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
         update payments.idempotency_keys as key

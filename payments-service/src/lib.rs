@@ -31,9 +31,9 @@ use service_kit::database;
 use service_kit::http::{Readiness, serve as serve_http, serve_health};
 use service_kit::idempotency::{self, Claims};
 use service_kit::outbox::{self, Outbox};
+use service_kit::pool::Database;
 use service_kit::process::Parts;
 use shared_events::events::{Event, PaymentCancel, PaymentCreate, PaymentProcessed};
-use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -53,7 +53,7 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations/payments");
 #[derive(Clone)]
 pub struct App {
     /// The service's own login to PostgreSQL.
-    pub database: PgPool,
+    pub database: Database,
     /// Takes committed events to the relay.
     pub outbox: Outbox,
     /// Who charges the cards.
@@ -66,7 +66,7 @@ pub struct App {
 
 impl App {
     /// The workings of a service.
-    pub fn new(database: PgPool, outbox: Outbox, processor: Arc<dyn CardProcessor>, config: &Config) -> Self {
+    pub fn new(database: Database, outbox: Outbox, processor: Arc<dyn CardProcessor>, config: &Config) -> Self {
         let authenticator = Authenticator::new(config.settings.auth_demo_tokens.clone());
         let claims = Claims::new(config.settings.idempotency_secret.clone());
         Self { database, outbox, processor, processor_timeout: config.processor_timeout, claims, authenticator }
@@ -105,17 +105,17 @@ pub async fn serve(
         settings.request_timeout >= longest_pay,
         "REQUEST_TIMEOUT must be at least {longest_pay:?}, so that a pay is answered also when the processor is slow"
     );
-    let database = database::pool(&settings.database_url, settings.database_max_connections)?;
+    let database = Database::connect_lazy(&settings.database_url, settings.database_max_connections)?;
     let mut parts = Parts::new(stop.clone());
     let readiness = Readiness::default();
     let broker = Broker::new(settings, "payments-service")?;
     let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA, EVENTS);
-    let sandbox = Sandbox::new(database::pool(sandbox_database_url, sandbox::CONNECTIONS)?);
+    let sandbox = Sandbox::new(Database::connect_lazy(sandbox_database_url, sandbox::CONNECTIONS)?);
     let app = App::new(database.clone(), outbox, Arc::new(sandbox), &config);
     let routes = http::routes(app.clone());
 
     parts.start("health", |stop| serve_health(admin_listener, database.clone(), readiness.clone(), stop));
-    parts.start("API", |stop| serve_http(listener, routes, readiness.clone(), settings.request_timeout, stop));
+    parts.start("API", |stop| serve_http(listener, routes, readiness.clone(), settings.limits(), stop));
     let is_prepared = database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, settings, &stop).await?
         && database::prepare(sandbox_database_url, sandbox::SCHEMA, &sandbox::MIGRATOR, settings, &stop).await?;
     if !is_prepared {

@@ -8,9 +8,9 @@ use serde_json::json;
 use service_kit::message::{Announced, Message};
 use service_kit::outbox::Outbox;
 use service_kit::page::PageRequest;
+use service_kit::pool::Database;
 use shared_events::ids::{OrderId, PaymentId, UserId};
 use shared_events::money::{Currency, MinorUnits};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::payment::{Change, Payment, PaymentStatus};
@@ -48,7 +48,7 @@ pub struct NewPayment {
 /// Holds a payment for each order that has none. Where a cancel came first and left a tombstone, the payment stays
 /// cancelled and learns what it was for. `new` must name each order once. Answers the payments that are new.
 pub async fn create(
-    database: &PgPool,
+    database: &Database,
     outbox: &Outbox,
     new: &[NewPayment],
 ) -> Result<HashMap<OrderId, Payment>, sqlx::Error> {
@@ -94,7 +94,7 @@ pub async fn create(
 }
 
 /// Leaves a tombstone for each order that has no payment yet: when it is created, it is cancelled already.
-pub async fn entomb(database: &PgPool, orders: &[OrderId]) -> Result<(), sqlx::Error> {
+pub async fn entomb(database: &Database, orders: &[OrderId]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
         insert into payments.payments (id, order_id, status)
@@ -114,7 +114,7 @@ pub async fn entomb(database: &PgPool, orders: &[OrderId]) -> Result<(), sqlx::E
 /// entries and its event. Answers the changed payments; a change that is not among them was decided on something
 /// outdated. `settle_after` is when the settlement worker looks at a charge that has not been answered.
 pub async fn apply(
-    database: &PgPool,
+    database: &Database,
     outbox: &Outbox,
     settle_after: Duration,
     changes: &[Change],
@@ -224,7 +224,7 @@ fn announced(change: &Change) -> Announced<'_, Change> {
 }
 
 /// The payment of the order, if it is this user's.
-pub async fn find(database: &PgPool, order_id: OrderId, owner: &UserId) -> Result<Option<Payment>, sqlx::Error> {
+pub async fn find(database: &Database, order_id: OrderId, owner: &UserId) -> Result<Option<Payment>, sqlx::Error> {
     query_payments!(
         "",
         "from payments.payments where order_id = $1 and created_by = $2",
@@ -236,7 +236,7 @@ pub async fn find(database: &PgPool, order_id: OrderId, owner: &UserId) -> Resul
 }
 
 /// Those of the payments that exist, tombstones included, whoever they belong to.
-pub async fn find_many(database: &PgPool, orders: &[OrderId]) -> Result<HashMap<OrderId, Payment>, sqlx::Error> {
+pub async fn find_many(database: &Database, orders: &[OrderId]) -> Result<HashMap<OrderId, Payment>, sqlx::Error> {
     query_payments!("", "from payments.payments where order_id = any($1)", orders as &[OrderId])
         .fetch_all(database)
         .await
@@ -245,7 +245,7 @@ pub async fn find_many(database: &PgPool, orders: &[OrderId]) -> Result<HashMap<
 
 /// A page of the user's payments, newest first, and one more if there is one.
 pub async fn list(
-    database: &PgPool,
+    database: &Database,
     owner: &UserId,
     page: &PageRequest<PaymentStatus>,
 ) -> Result<Vec<Payment>, sqlx::Error> {
@@ -269,7 +269,7 @@ pub async fn list(
 
 /// Takes charges and refunds that were not answered in time, and leaves the others to other replicas. Those that are
 /// taken and not settled come up again after `again_after`.
-pub async fn claim_unsettled(database: &PgPool, again_after: Duration) -> Result<Vec<Payment>, sqlx::Error> {
+pub async fn claim_unsettled(database: &Database, again_after: Duration) -> Result<Vec<Payment>, sqlx::Error> {
     query_payments!(
         r#"
         with claimed as (

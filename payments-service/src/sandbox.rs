@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{Datelike, Utc};
-use sqlx::PgPool;
+use service_kit::pool::Database;
 use sqlx::migrate::Migrator;
 
 use crate::card::{Card, Expiry};
@@ -25,7 +25,7 @@ const SLOW: Duration = Duration::from_secs(3);
 
 /// The processor.
 pub struct Sandbox {
-    book: PgPool,
+    book: Database,
 }
 
 /// What a sandbox card does.
@@ -65,7 +65,7 @@ fn behaviour(card: &Card, today: Expiry) -> Behaviour {
 
 impl Sandbox {
     /// A sandbox that keeps its book in this database.
-    pub fn new(book: PgPool) -> Self {
+    pub fn new(book: Database) -> Self {
         Self { book }
     }
 

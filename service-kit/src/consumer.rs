@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::pool::Database;
 use anyhow::{Context, bail};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
@@ -19,7 +20,6 @@ use lapin::types::FieldTable;
 use shared_events::envelope::Envelope;
 use shared_events::events::Event;
 use shared_events::receipt::Receipt;
-use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -170,7 +170,7 @@ fn decode<E: Event>(messages: Vec<Message>) -> (Vec<(Message, Envelope<E>)>, Vec
 /// applied is kept in `<schema>.parked`.
 pub async fn run(
     broker: Broker,
-    database: PgPool,
+    database: Database,
     schema: &'static str,
     outbox: Outbox,
     subscriptions: Vec<Subscription>,
@@ -206,7 +206,7 @@ pub async fn run(
 /// Consumes one queue during one session.
 struct Worker {
     session: Arc<Session>,
-    database: PgPool,
+    database: Database,
     schema: &'static str,
     outbox: Outbox,
     subscription: Subscription,

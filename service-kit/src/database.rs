@@ -1,4 +1,4 @@
-//! PostgreSQL: connecting, refusing an unsafe server, migrating, and telling passing trouble from lasting.
+//! PostgreSQL: refusing an unsafe server, migrating, and telling passing trouble from lasting.
 //!
 //! Two rules keep acknowledged writes from being lost or half-done. Every write is one statement, and so its own
 //! transaction: no `begin` is ever sent (a dropped one poisons the pool in sqlx 0.9,
@@ -10,25 +10,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::settings::{DurabilityCheck, Settings};
 
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// A pool that connects when it is first used, so that a service can start before its database.
-pub fn pool(url: &str, max_connections: u32) -> anyhow::Result<PgPool> {
-    let options = PgConnectOptions::from_str(url)
-        .context("the database URL cannot be read")?
-        .options([("statement_timeout", "10s"), ("lock_timeout", "5s")]);
-    Ok(PgPoolOptions::new()
-        .max_connections(max_connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_lazy_with(options))
-}
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Waits for the database as long as it takes, checks that it keeps what it acknowledges, and brings `schema` up to
 /// date. Safe with several replicas: they queue for a lock. `Ok(false)` when told to stop first.
@@ -63,7 +52,8 @@ async fn try_prepare(
     migrator: &Migrator,
     durability: DurabilityCheck,
 ) -> anyhow::Result<()> {
-    let mut connection = options.connect().await.context("cannot connect")?;
+    let connecting = tokio::time::timeout(CONNECT_DEADLINE, options.connect()).await;
+    let mut connection = connecting.unwrap_or(Err(sqlx::Error::PoolTimedOut)).context("cannot connect")?;
     check_durability(&mut connection, durability).await?;
     migrate(&mut connection, schema, migrator).await?;
     connection.close().await.context("cannot close the connection")?;

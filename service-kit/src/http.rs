@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::pool::Database;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State};
 use axum::http::header::{ETAG, IF_NONE_MATCH};
@@ -14,7 +15,6 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt;
-use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -45,17 +45,26 @@ impl Readiness {
     }
 }
 
+/// What clients may ask for at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// After which a request is answered 503.
+    pub request_timeout: Duration,
+    /// How many requests may be worked on at a time, those included whose clients are gone.
+    pub max_concurrent_requests: usize,
+}
+
 /// Serves `routes` until `stop`, then finishes what was accepted.
 pub async fn serve(
     listener: TcpListener,
     routes: Router,
     readiness: Readiness,
-    request_timeout: Duration,
+    limits: Limits,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let requests = TaskTracker::new();
     let routes = routes.layer(middleware::from_fn_with_state(readiness, refuse_until_ready));
-    serve_plainly(listener, with_conventions(routes, request_timeout, &requests), stop).await?;
+    serve_plainly(listener, with_conventions(routes, limits, &requests), stop).await?;
     requests.close();
     if tokio::time::timeout(DRAIN_DEADLINE, requests.wait()).await.is_err() {
         warn!(requests = requests.len(), "requests were still running at the stop");
@@ -71,7 +80,7 @@ async fn refuse_until_ready(State(readiness): State<Readiness>, request: Request
 /// broker may be away, since orders are accepted without it.
 pub async fn serve_health(
     listener: TcpListener,
-    database: PgPool,
+    database: Database,
     readiness: Readiness,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -81,7 +90,7 @@ pub async fn serve_health(
     serve_plainly(listener, routes, stop).await
 }
 
-async fn ready(State((database, readiness)): State<(PgPool, Readiness)>) -> (StatusCode, &'static str) {
+async fn ready(State((database, readiness)): State<(Database, Readiness)>) -> (StatusCode, &'static str) {
     if !readiness.is_declared() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the database is not prepared yet");
     }
@@ -116,13 +125,13 @@ async fn serve_plainly(listener: TcpListener, app: Router, stop: CancellationTok
 #[derive(Clone)]
 struct Running {
     requests: TaskTracker,
-    request_timeout: Duration,
+    limits: Limits,
 }
 
 /// `routes` with what every request gets: an id, a span, a time limit, and problems as answers to all that goes wrong.
 /// Handlers run as tasks of `requests`.
-pub fn with_conventions(routes: Router, request_timeout: Duration, requests: &TaskTracker) -> Router {
-    let running = Running { requests: requests.clone(), request_timeout };
+pub fn with_conventions(routes: Router, limits: Limits, requests: &TaskTracker) -> Router {
+    let running = Running { requests: requests.clone(), limits };
     // Layers run from the last to the first.
     routes
         .fallback(route_not_found)
@@ -141,9 +150,13 @@ pub fn with_conventions(routes: Router, request_timeout: Duration, requests: &Ta
 /// A client that hangs up, or the time-out, then drops only the waiting: a handler is never cut off in the middle of
 /// a database call, which sqlx 0.9 can turn into lost writes (<https://github.com/transact-rs/sqlx/issues/4385>).
 async fn finish_whatever_the_client_does(State(running): State<Running>, request: Request, next: Next) -> Response {
+    let Running { requests, limits } = running;
+    if requests.len() >= limits.max_concurrent_requests {
+        return Problem::overloaded().into_response();
+    }
     let traceparent = trace_context::of_request(request.headers());
     let handler = trace_context::scope(Some(traceparent), next.run(request)).instrument(Span::current());
-    match tokio::time::timeout(running.request_timeout, running.requests.spawn(handler)).await {
+    match tokio::time::timeout(limits.request_timeout, requests.spawn(handler)).await {
         Ok(Ok(response)) => response,
         Ok(Err(panic)) => {
             error!(%panic, "a handler panicked");

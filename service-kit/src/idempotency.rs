@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::pool::Database;
 use axum::extract::OptionalFromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -17,7 +18,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Serialize, Serializer};
 use sha2::Sha256;
 use shared_events::ids::UserId;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::AssertSqlSafe;
 use tokio_util::sync::CancellationToken;
 use tower_http::request_id::RequestId;
 use tracing::warn;
@@ -214,7 +215,7 @@ pub fn key_in_use() -> Problem {
 
 /// Forgets the keys of `schema` that are older than `retention`, until `stop`.
 pub async fn forget_old_keys(
-    database: PgPool,
+    database: Database,
     schema: &'static str,
     retention: Duration,
     stop: CancellationToken,
@@ -228,7 +229,7 @@ pub async fn forget_old_keys(
 }
 
 /// Forgets the keys of `schema` that are older than `retention`.
-pub async fn forget_older_than(database: &PgPool, schema: &str, retention: Duration) -> Result<(), sqlx::Error> {
+pub async fn forget_older_than(database: &Database, schema: &str, retention: Duration) -> Result<(), sqlx::Error> {
     let statement = format!(
         "delete from {schema}.idempotency_keys where scope in (
             select scope from {schema}.idempotency_keys where created_at < now() - make_interval(secs => $1)

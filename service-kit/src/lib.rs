@@ -18,6 +18,7 @@ pub mod trace_context;
 
 pub mod batcher;
 pub mod database;
+pub mod pool;
 
 pub mod broker;
 pub mod consumer;

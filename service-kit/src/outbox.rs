@@ -5,9 +5,10 @@
 //! is never the only one that has an event, and may lose its disk. What has no receipt is published again; at worst an
 //! event comes twice, and consumers take no notice of a repeat.
 
+use crate::pool::Database;
 use lapin::types::ShortString;
 use shared_events::receipt::Receipt;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::AssertSqlSafe;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -36,7 +37,7 @@ pub(crate) struct Addressed {
 
 /// The two ends of the outbox of `schema`, for the events that its service publishes.
 pub fn open(
-    database: PgPool,
+    database: Database,
     broker: Broker,
     schema: &'static str,
     events: &'static [&'static str],
@@ -74,7 +75,7 @@ impl Outbox {
 /// The rows, as the relay works with them.
 #[derive(Clone)]
 pub(crate) struct Table {
-    database: PgPool,
+    database: Database,
     schema: &'static str,
 }
 

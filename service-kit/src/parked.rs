@@ -1,6 +1,7 @@
 //! Messages that cannot be applied are parked in a table for a person to look at, never sent round and round.
 
-use sqlx::{AssertSqlSafe, PgPool};
+use crate::pool::Database;
+use sqlx::AssertSqlSafe;
 
 /// A message with the reason why it could not be applied.
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub struct Parked {
 }
 
 /// Keeps the message in `<schema>.parked`.
-pub async fn insert(database: &PgPool, schema: &'static str, parked: &Parked) -> Result<(), sqlx::Error> {
+pub async fn insert(database: &Database, schema: &'static str, parked: &Parked) -> Result<(), sqlx::Error> {
     let statement = format!("insert into {schema}.parked (queue, message_id, body, reason) values ($1, $2, $3, $4)");
     sqlx::query(AssertSqlSafe(statement))
         .bind(&parked.queue)

@@ -85,6 +85,17 @@ impl Problem {
         .retry_after_seconds(1)
     }
 
+    /// More is asked of this service than it can do.
+    pub fn overloaded() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "overloaded",
+            "Too many requests are being worked on",
+            "Nothing was done: send the request again in a moment.",
+        )
+        .retry_after_seconds(1)
+    }
+
     /// A defect of ours.
     pub fn internal() -> Self {
         Self::new(

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use shared_events::ids::UserId;
 
 use crate::auth::DemoToken;
+use crate::http::Limits;
 use crate::idempotency::IdempotencySecret;
 
 /// What every service needs to know of its surroundings.
@@ -47,6 +48,10 @@ pub struct Settings {
     #[arg(long, env, default_value = "15s", value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub request_timeout: Duration,
 
+    /// How many requests may be worked on at a time; more are answered 503 at once.
+    #[arg(long, env, default_value_t = 1024, value_name = "COUNT")]
+    pub max_concurrent_requests: usize,
+
     /// Access tokens of demo users. Not a secret to rely on: for trying the system out.
     #[arg(
         long,
@@ -74,6 +79,13 @@ pub struct Settings {
     /// What is logged, as tracing's filter directives.
     #[arg(long, env, default_value = "info", value_name = "FILTER")]
     pub rust_log: String,
+}
+
+impl Settings {
+    /// What a client may ask for at most.
+    pub fn limits(&self) -> Limits {
+        Limits { request_timeout: self.request_timeout, max_concurrent_requests: self.max_concurrent_requests }
+    }
 }
 
 /// Whether the durability settings of PostgreSQL are insisted on.

@@ -13,7 +13,7 @@ use sqlx::{ConnectOptions, PgPool};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use crate::http::with_conventions;
+use crate::http::{Limits, with_conventions};
 
 /// The token of the demo user `somerandomuserid`.
 pub const TOKEN: &str = "thisisajwttoken";
@@ -59,7 +59,8 @@ pub struct Answer {
 impl Client {
     /// A client of these routes.
     pub fn new(routes: Router) -> Self {
-        Self { app: with_conventions(routes, Duration::from_secs(20), &TaskTracker::new()) }
+        let limits = Limits { request_timeout: Duration::from_secs(20), max_concurrent_requests: 1024 };
+        Self { app: with_conventions(routes, limits, &TaskTracker::new()) }
     }
 
     /// Sends a request with a token and, unless it is `null`, a JSON body.

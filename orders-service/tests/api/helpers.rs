@@ -8,8 +8,9 @@ use orders_service::{App, EVENTS, MIGRATOR, SCHEMA, http, payment_events};
 use serde_json::{Value, json};
 use service_kit::batcher::Workers;
 use service_kit::broker::Broker;
+use service_kit::outbox;
+use service_kit::pool::Database;
 use service_kit::testing::{self, Answer, Client, DEMO_TOKENS, TOKEN};
-use service_kit::{database, outbox};
 use shared_events::envelope::{self, Envelope, SpecVersion};
 use shared_events::events::{Event, PaymentProcessed, ProcessedStatus};
 use shared_events::ids::{OrderId, PaymentId};
@@ -38,7 +39,7 @@ impl TestApp {
             "--auth-demo-tokens",
             DEMO_TOKENS,
         ]);
-        let database = database::pool(&url, 4).expect("a pool");
+        let database = Database::connect_lazy(&url, 4).expect("a pool");
         let broker = Broker::new(&config.settings, "orders-service").expect("a broker");
         let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA, EVENTS);
         let (app, workers) = App::new(database, outbox, &config);

@@ -13,8 +13,9 @@ use payments_service::sandbox::{self, Sandbox};
 use payments_service::{App, EVENTS, MIGRATOR, SCHEMA, http, order_events, payments, settlement};
 use serde_json::{Value, json};
 use service_kit::broker::Broker;
+use service_kit::outbox;
+use service_kit::pool::Database;
 use service_kit::testing::{self, Answer, Client, DEMO_TOKENS, TOKEN};
-use service_kit::{database, outbox};
 use shared_events::envelope::{self, Envelope, SpecVersion};
 use shared_events::events::{CancelReason, Event, PaymentCancel, PaymentCreate};
 use shared_events::ids::{OrderId, UserId};
@@ -43,7 +44,7 @@ pub struct TestApp {
     pub app: App,
     pub client: Client,
     /// The card processor's own login.
-    pub book: PgPool,
+    pub book: Database,
 }
 
 impl TestApp {
@@ -66,7 +67,7 @@ impl TestApp {
     async fn start_with<Processor: CardProcessor + 'static>(
         superuser: PgPool,
         patience_of_pays: Option<Duration>,
-        processor: impl FnOnce(PgPool) -> Processor,
+        processor: impl FnOnce(Database) -> Processor,
     ) -> (Arc<Self>, Arc<Processor>) {
         testing::bootstrap(&superuser).await;
         let url = testing::url_as(&superuser, "payments_service", "payments-demo-password");
@@ -85,7 +86,7 @@ impl TestApp {
             DEMO_TOKENS,
         ]);
         let (database, book) =
-            (database::pool(&url, 4).expect("a pool"), database::pool(&book_url, 2).expect("a pool"));
+            (Database::connect_lazy(&url, 4).expect("a pool"), Database::connect_lazy(&book_url, 2).expect("a pool"));
         let broker = Broker::new(&config.settings, "payments-service").expect("a broker");
         let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA, EVENTS);
         let processor = Arc::new(processor(book.clone()));

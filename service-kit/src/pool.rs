@@ -1,0 +1,144 @@
+//! The connections to PostgreSQL, with a time limit for every statement.
+//!
+//! sqlx waits for an answer for as long as it takes. A link that swallows everything, or a server that is frozen, would
+//! hold one connection after the other and with the last of them the whole service, also after the link is mended
+//! (<https://github.com/transact-rs/sqlx/issues/4349>). So a statement that is not answered in time ends in an error,
+//! and all connections of its pool are given up for new ones. Whether it was carried out is not known then, which is
+//! the same as with a connection that breaks: every unit of work is harmless to repeat.
+//!
+//! No transaction is ever left open by that, since every unit of work is a single statement.
+
+use std::str::FromStr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use anyhow::Context;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::{Describe, Either, Execute, Executor, PgPool, SqlStr};
+use tokio::time::{Instant, timeout_at};
+use tracing::warn;
+
+/// How long a unit of work waits for a connection that is free or new.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// After which the server gives a statement up: long before that something is wrong.
+const STATEMENT_TIMEOUT: &str = "8s";
+const LOCK_TIMEOUT: &str = "5s";
+/// After which a statement has no answer: longer than waiting for a connection and the server together.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(12);
+/// How long a pool that was given up may take to close what still works of it.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A login to PostgreSQL: what every statement is executed on.
+#[derive(Clone, Debug)]
+pub struct Database(Arc<Login>);
+
+#[derive(Debug)]
+struct Login {
+    options: PgConnectOptions,
+    max_connections: u32,
+    current: RwLock<Current>,
+}
+
+#[derive(Clone, Debug)]
+struct Current {
+    pool: PgPool,
+    /// Grows each time that the connections are given up.
+    generation: u64,
+}
+
+impl Database {
+    /// Connects when it is first used, so that a service can start before its database.
+    pub fn connect_lazy(url: &str, max_connections: u32) -> anyhow::Result<Self> {
+        let options = PgConnectOptions::from_str(url)
+            .context("the database URL cannot be read")?
+            .options([("statement_timeout", STATEMENT_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)]);
+        let current = RwLock::new(Current { pool: new_pool(&options, max_connections), generation: 0 });
+        Ok(Self(Arc::new(Login { options, max_connections, current })))
+    }
+
+    fn current(&self) -> Current {
+        self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A statement had no answer: its pool's connections are replaced, unless they have been already.
+    fn give_up(&self, generation: u64) -> sqlx::Error {
+        let mut current = self.0.current.write().unwrap_or_else(PoisonError::into_inner);
+        if current.generation == generation {
+            warn!(within = ?ANSWER_DEADLINE, "the database did not answer a statement: all connections are replaced");
+            let pool = new_pool(&self.0.options, self.0.max_connections);
+            let given_up = std::mem::replace(&mut *current, Current { pool, generation: generation + 1 });
+            tokio::spawn(async move { drop(tokio::time::timeout(CLOSE_DEADLINE, given_up.pool.close()).await) });
+        }
+        sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the database did not answer in time"))
+    }
+
+    async fn in_time<T>(
+        self,
+        generation: u64,
+        deadline: Instant,
+        work: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        timeout_at(deadline, work).await.unwrap_or_else(|_| Err(self.give_up(generation)))
+    }
+}
+
+fn new_pool(options: &PgConnectOptions, max_connections: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_lazy_with(options.clone())
+}
+
+/// Every statement of the services goes through here.
+impl<'c> Executor<'c> for &Database {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let (database, Current { pool, generation }) = (self.clone(), self.current());
+        let deadline = Instant::now() + ANSWER_DEADLINE;
+        let rows = pool.fetch_many(query);
+        stream::try_unfold(rows, move |mut rows| {
+            let database = database.clone();
+            async move {
+                let row = database.in_time(generation, deadline, rows.try_next()).await?;
+                Ok(row.map(|row| (row, rows)))
+            }
+        })
+        .boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let Current { pool, generation } = self.current();
+        let row = pool.fetch_optional(query);
+        self.clone().in_time(generation, Instant::now() + ANSWER_DEADLINE, row).boxed()
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        self.current().pool.prepare_with(sql, parameters)
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        self.current().pool.describe(sql)
+    }
+}

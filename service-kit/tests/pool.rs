@@ -1,0 +1,93 @@
+//! The connections to a real PostgreSQL, over a link that swallows what is sent.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use service_kit::database::is_transient;
+use service_kit::pool::Database;
+use sqlx::PgPool;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// How long a fact may take to come true. Generous: it is waited for, not measured.
+const DEADLINE: Duration = Duration::from_mins(1);
+
+#[sqlx::test(migrations = false)]
+async fn connections_that_do_not_answer_are_given_up_and_replaced(superuser: PgPool) {
+    let link = Link::to(&superuser).await;
+    let database = Database::connect_lazy(&link.url, 2).expect("a URL");
+    let answers = || join_all((0..2).map(|_| sqlx::query("select 1").execute(&database)));
+    assert!(answers().await.iter().all(Result::is_ok), "both connections are open");
+
+    // Those that are being answered, and two more that wait for their connections.
+    let in_doubt = join_all((0..4).map(|_| sqlx::query("select pg_sleep(1), 'in doubt'").execute(&database)));
+    let ((), in_doubt) = tokio::join!(
+        async {
+            while running(&superuser).await < 2 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            link.swallow_all_that_is_open();
+        },
+        tokio::time::timeout(DEADLINE, in_doubt),
+    );
+    let in_doubt = in_doubt.expect("every statement ends");
+    assert!(in_doubt.iter().any(Result::is_err), "{in_doubt:?}");
+    for answer in in_doubt {
+        assert!(answer.is_ok() || answer.is_err_and(|trouble| is_transient(&trouble)), "its caller may try again");
+    }
+    assert!(answers().await.iter().all(Result::is_ok), "new connections have taken their place");
+}
+
+async fn running(superuser: &PgPool) -> i64 {
+    let count = "select count(*) from pg_stat_activity where query like '%in doubt%' and state = 'active' \
+                 and datname = current_database() and pid <> pg_backend_pid()";
+    sqlx::query_scalar(count).fetch_one(superuser).await.expect("the statements can be counted")
+}
+
+/// A way to the database whose connections can be made to swallow what is sent, without breaking.
+struct Link {
+    url: String,
+    swallowing: Arc<std::sync::Mutex<Arc<AtomicBool>>>,
+}
+
+impl Link {
+    async fn to(superuser: &PgPool) -> Self {
+        use sqlx::ConnectOptions;
+        let options = superuser.connect_options();
+        let server = format!("{}:{}", options.get_host(), options.get_port());
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address: SocketAddr = listener.local_addr().expect("an address");
+        let options = options.as_ref().clone().host("127.0.0.1").port(address.port());
+        let swallowing = Arc::new(std::sync::Mutex::new(Arc::new(AtomicBool::new(false))));
+        let current = Arc::clone(&swallowing);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(&server).await.expect("the database listens");
+                let swallow = Arc::clone(&current.lock().expect("no panic"));
+                let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+                tokio::spawn(forward(from_client, to_server, Arc::clone(&swallow)));
+                tokio::spawn(forward(from_server, to_client, swallow));
+            }
+        });
+        Self { url: options.to_url_lossy().to_string(), swallowing }
+    }
+
+    /// Connections that are made later are not concerned.
+    fn swallow_all_that_is_open(&self) {
+        let mut current = self.swallowing.lock().expect("no panic");
+        current.store(true, Ordering::SeqCst);
+        *current = Arc::new(AtomicBool::new(false));
+    }
+}
+
+async fn forward(mut from: impl AsyncReadExt + Unpin, mut to: impl AsyncWriteExt + Unpin, swallow: Arc<AtomicBool>) {
+    let mut buffer = [0; 4096];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        if !swallow.load(Ordering::SeqCst) && to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}
