@@ -273,8 +273,8 @@ impl Books {
         let consistent = include_str!("consistent_books.sql");
         let statements = format!(
             "set local session_replication_role = replica;
-             truncate orders.orders, orders.order_events, payments.payments, payments.attempts, payments.ledger,
-                 sandbox.charges;
+             truncate orders.orders, orders.order_events, orders.idempotency_keys, payments.payments,
+                 payments.attempts, payments.idempotency_keys, payments.ledger, sandbox.charges;
              {consistent};
              {tampering}"
         );
