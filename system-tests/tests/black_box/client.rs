@@ -14,6 +14,8 @@ pub const SAMPLE_CARD: &str = "10298310928301";
 pub const GOOD_CARD: &str = "4242424242424242";
 /// Always declined for insufficient funds.
 pub const EMPTY_CARD: &str = "4000000000009995";
+/// Approved after three seconds.
+pub const SLOW_CARD: &str = "4000000000006306";
 
 /// Whoever holds a token.
 #[derive(Clone)]

@@ -2,15 +2,19 @@
 //!
 //! `cargo xtask test` starts the system and says where it is in `GATEWAY_URL` and `STACK_DIR`.
 
+mod broker;
 mod client;
 mod database;
 mod load;
 mod polling;
 mod reconciliation;
+mod secrets;
 mod stack;
+mod storage;
 
 mod card_secrecy;
 mod differences;
+mod gateway_bodies;
 mod gateway_errors;
 mod life_of_an_order;
 mod ownership;

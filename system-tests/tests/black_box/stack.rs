@@ -29,6 +29,8 @@ pub fn alone() -> RwLockWriteGuard<'static, ()> {
 pub struct Stack {
     /// The superuser's address of the database.
     pub postgres: String,
+    /// The address of the broker.
+    pub amqp: String,
     pub processes: Vec<Process>,
 }
 

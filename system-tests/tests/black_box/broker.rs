@@ -1,0 +1,105 @@
+//! The messages of the broker: those of every queue, and a copy of all that are sent.
+
+use std::process::Command;
+
+use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use shared_events::topology::Topology;
+use uuid::Uuid;
+
+use crate::stack::{self, Stack};
+use crate::storage::{Reader, waiting};
+
+/// A queue of our own that gets, and keeps, a copy of every event from now on.
+pub struct Copies {
+    queue: String,
+}
+
+impl Copies {
+    pub fn begin() -> Self {
+        let queue = format!("copies-{}", Uuid::new_v4());
+        // As those of the services; should the test fail, it goes by itself.
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        arguments.insert("x-expires".into(), AMQPValue::LongInt(600_000));
+        waiting().block_on(async {
+            let (_connection, channel) = connect().await;
+            let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+            channel.queue_declare(queue.as_str().into(), durable, arguments).await.expect("the queue is declared");
+            let exchange = Topology::default().exchange();
+            let (queue, everything) = (queue.as_str().into(), "#".into());
+            channel
+                .queue_bind(queue, exchange.into(), everything, QueueBindOptions::default(), FieldTable::default())
+                .await
+                .expect("the queue is bound");
+        });
+        Self { queue }
+    }
+
+    /// Adds a message that is in no other queue.
+    pub fn add(&self, message: &str) {
+        waiting().block_on(async {
+            let (_connection, channel) = connect().await;
+            channel.confirm_select(lapin::options::ConfirmSelectOptions::default()).await.expect("confirms are on");
+            let (straight, queue) = ("".into(), self.queue.as_str().into());
+            let persistent = BasicProperties::default().with_delivery_mode(2);
+            let sent = channel
+                .basic_publish(straight, queue, BasicPublishOptions::default(), message.as_bytes(), persistent)
+                .await;
+            assert!(sent.expect("it is sent").await.expect("it is answered").is_ack(), "the broker has not taken it");
+        });
+    }
+
+    pub fn read(&self) -> Vec<String> {
+        waiting().block_on(read(&self.queue))
+    }
+
+    pub fn end(self) {
+        waiting().block_on(async {
+            let (_connection, channel) = connect().await;
+            let queue = self.queue.as_str().into();
+            channel.queue_delete(queue, QueueDeleteOptions::default()).await.expect("the queue is deleted");
+        });
+    }
+}
+
+/// Every message that waits in any queue of the broker, with its properties.
+pub fn read_messages(tell: Reader) {
+    for queue in queues() {
+        let place = format!("queue {queue}");
+        tell(&place, b"");
+        for message in waiting().block_on(read(&queue)) {
+            tell(&place, message.as_bytes());
+        }
+    }
+}
+
+/// As the broker itself lists them.
+fn queues() -> Vec<String> {
+    let control = stack::dir().join("rabbitmq/ctl");
+    let listed = Command::new(control).args(["--quiet", "--silent", "list_queues", "name"]).output();
+    let listed = listed.expect("rabbitmqctl can be run");
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    String::from_utf8_lossy(&listed.stdout).lines().map(str::to_owned).collect()
+}
+
+/// The messages go back into the queue with the end of the connection.
+async fn read(queue: &str) -> Vec<String> {
+    let (_connection, channel) = connect().await;
+    let mut messages = Vec::new();
+    while let Some(message) =
+        channel.basic_get(queue.into(), BasicGetOptions::default()).await.expect("the queue is read")
+    {
+        let delivery = message.delivery;
+        messages.push(format!("{} {:?}", String::from_utf8_lossy(&delivery.data), delivery.properties));
+    }
+    messages
+}
+
+async fn connect() -> (Connection, Channel) {
+    let connection =
+        Connection::connect(&Stack::now().amqp, ConnectionProperties::default()).await.expect("the broker answers");
+    let channel = connection.create_channel().await.expect("a channel");
+    (connection, channel)
+}
