@@ -1,4 +1,4 @@
-//! A card processor for what the sandbox cannot show: charges that a test stops half-way, and silence.
+//! A card processor for what the sandbox cannot show: questions that a test stops half-way, and silence.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,22 +7,26 @@ use payments_service::processor::{AttemptId, CardProcessor, Charge, NoAnswer, Re
 use payments_service::sandbox::Sandbox;
 use tokio::sync::Semaphore;
 
-/// Where a charge waits to be let go.
+/// Where a question waits to be let go.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
     /// The request is on its way: the processor has not heard of it.
     BeforeCharging,
     /// The answer is on its way: the processor has written it down.
     AfterCharging,
+    /// The settlement asks what became of a charge.
+    BeforeLookingUp,
+    /// The processor has told the settlement that it knows of no charge.
+    BeforeVoiding,
 }
 
 /// The sandbox at the end of a line that the test can hold.
 pub struct HeldProcessor {
     sandbox: Sandbox,
     hold: Hold,
-    /// A permit for each charge that waits.
+    /// A permit for each question that waits.
     waiting: Semaphore,
-    /// A permit for each charge that may go on.
+    /// A permit for each question that may go on.
     let_go: Semaphore,
     silent: AtomicBool,
 }
@@ -35,10 +39,15 @@ impl HeldProcessor {
 
     /// Comes back once one more charge waits.
     pub async fn charge_waits(&self) {
+        self.question_waits().await;
+    }
+
+    /// Comes back once one more question waits, whichever is held.
+    pub async fn question_waits(&self) {
         self.waiting.acquire().await.expect("stays open").forget();
     }
 
-    /// Lets one charge go on.
+    /// Lets one question go on.
     pub fn let_go(&self) {
         self.let_go.add_permits(1);
     }
@@ -71,11 +80,13 @@ impl CardProcessor for HeldProcessor {
 
     async fn look_up(&self, attempt_id: AttemptId) -> Result<Record, NoAnswer> {
         self.speak()?;
+        self.wait_at(Hold::BeforeLookingUp).await;
         self.sandbox.look_up(attempt_id).await
     }
 
     async fn void(&self, charge: VoidRequest) -> Result<Record, NoAnswer> {
         self.speak()?;
+        self.wait_at(Hold::BeforeVoiding).await;
         self.sandbox.void(charge).await
     }
 

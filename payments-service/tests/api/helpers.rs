@@ -8,7 +8,7 @@ use chrono::Utc;
 use clap::Parser;
 use payments_service::card::{Card, PayWithCard};
 use payments_service::config::Config;
-use payments_service::processor::{AttemptId, CardProcessor};
+use payments_service::processor::{AttemptId, CardProcessor, Charge, Verdict};
 use payments_service::sandbox::{self, Sandbox};
 use payments_service::{App, EVENTS, MIGRATOR, SCHEMA, http, order_events, payments, settlement};
 use serde_json::{Value, json};
@@ -143,6 +143,25 @@ impl TestApp {
         let batch = orders.into_iter().map(cancel).collect();
         let refused = order_events::on_payment_cancel(self.app.clone(), batch).await.expect("the database answers");
         assert!(refused.is_empty(), "a cancel is never impossible");
+    }
+
+    /// Cancels as the consumer, in a task of its own.
+    pub fn spawn_cancel(self: &Arc<Self>, id: OrderId) -> JoinHandle<()> {
+        let service = Arc::clone(self);
+        tokio::spawn(async move { service.hear_cancel(vec![id]).await })
+    }
+
+    /// Lets one more replica of the settlement worker look at all that is due.
+    pub fn spawn_settlement(self: &Arc<Self>) -> JoinHandle<()> {
+        let service = Arc::clone(self);
+        tokio::spawn(async move { service.settle_due().await })
+    }
+
+    /// The charge of an attempt arrives at the processor now, however late that is.
+    pub async fn charge_late(&self, id: OrderId, attempt_id: AttemptId, number: &str) -> Verdict {
+        let (amount, currency) = (MinorUnits(BILL), Currency::DEFAULT);
+        let charge = Charge { attempt_id, order_id: id, amount, currency, card: card(number) };
+        Sandbox::new(self.book.clone()).charge(charge).await.expect("an answer")
     }
 
     /// Begins an attempt and then dies: the card processor has not been asked.

@@ -2,11 +2,14 @@
 
 mod held_processor;
 mod helpers;
+mod row_lock;
 
 mod access;
+mod attempts;
 mod card_data;
 mod idempotency;
 mod ledger;
+mod interleavings;
 mod new_orders;
 mod pay;
 mod pay_at_once;

@@ -1,24 +1,20 @@
 //! Charges without an answer: how each is brought to its one end.
 
 use axum::http::StatusCode;
-use payments_service::processor::{CardProcessor, Charge, Verdict};
-use payments_service::sandbox::Sandbox;
+use payments_service::processor::Verdict;
 use serde_json::json;
 use shared_events::ids::OrderId;
-use shared_events::money::{Currency, MinorUnits};
 use sqlx::PgPool;
 
 use crate::held_processor::Hold;
-use crate::helpers::{APPROVED, BILL, CHARGED_IN_SILENCE, DECLINED, LOST, TestApp, card};
+use crate::helpers::{APPROVED, BILL, CHARGED_IN_SILENCE, DECLINED, LOST, TestApp};
 
 /// A charge of the last attempt arrives at the processor now, however late that is.
 async fn charge_late(service: &TestApp, id: OrderId, number: &str) -> Verdict {
     let latest = "select attempt_id from payments.payments where order_id = $1";
     let attempt_id =
         sqlx::query_scalar(latest).bind(id).fetch_one(&service.app.database).await.expect("there is an attempt");
-    let (amount, currency) = (MinorUnits(BILL), Currency::DEFAULT);
-    let charge = Charge { attempt_id, order_id: id, amount, currency, card: card(number) };
-    Sandbox::new(service.book.clone()).charge(charge).await.expect("an answer")
+    service.charge_late(id, attempt_id, number).await
 }
 
 #[sqlx::test(migrations = false)]
