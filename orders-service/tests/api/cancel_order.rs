@@ -19,6 +19,17 @@ async fn a_cancel_is_told_to_the_payments_service(database: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn a_declined_order_can_be_cancelled(database: PgPool) {
+    let service = TestApp::start(database).await;
+    let id = service.placed_order().await;
+    service.hear(vec![processed(id, 3, ProcessedStatus::Declined)]).await;
+    let order = service.delete_order(id).await.expect(StatusCode::OK);
+    assert_eq!((&order["status"], &order["paymentStatus"]), (&json!("cancelled"), &json!("declined")));
+    let event = ("payment-cancel-event".to_owned(), json!({"orderId": id, "reason": "user"}));
+    assert_eq!(service.outbox(id).await.last(), Some(&event));
+}
+
+#[sqlx::test(migrations = false)]
 async fn a_second_cancel_answers_the_same(database: PgPool) {
     let service = TestApp::start(database).await;
     let id = service.placed_order().await;

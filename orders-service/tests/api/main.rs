@@ -1,11 +1,13 @@
 //! The orders service with its real database, from its routes to its rows.
 
 mod helpers;
+mod row_lock;
 
 mod access;
 mod cancel_order;
 mod create_order;
 mod idempotency;
+mod interleavings;
 mod payment_processed;
 mod read_orders;
 mod timers;

@@ -85,6 +85,27 @@ async fn money_for_a_cancelled_order_is_sent_back(database: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn a_cancelled_order_hears_the_same_of_its_payment_in_every_order(database: PgPool) {
+    use ProcessedStatus::{Cancelled, Declined, Paid, Refunded};
+    let service = TestApp::start(database).await;
+    for (earlier, later, end) in [(Paid, Refunded, "refunded"), (Declined, Cancelled, "cancelled")] {
+        for order_of_events in [vec![3, 5], vec![5, 3], vec![5, 3, 5, 3], vec![3, 3, 5, 5]] {
+            let id = service.placed_order().await;
+            service.delete_order(id).await.expect(StatusCode::OK);
+            for version in &order_of_events {
+                service.hear(vec![processed(id, *version, if *version == 3 { earlier } else { later })]).await;
+            }
+            let order = service.get_order(id).await;
+            let seen = (&order["status"], &order["paymentStatus"]);
+            assert_eq!(seen, (&json!("cancelled"), &json!(end)), "{order_of_events:?}");
+            let cancels = service.outbox(id).await.into_iter().filter(|(event, _)| event == "payment-cancel-event");
+            let again = usize::from(earlier == Paid && order_of_events[0] == 3);
+            assert_eq!(cancels.count(), 1 + again, "sent again only if the money was news: {order_of_events:?}");
+        }
+    }
+}
+
+#[sqlx::test(migrations = false)]
 async fn an_event_that_contradicts_the_order_is_refused(database: PgPool) {
     let service = TestApp::start(database).await;
     let id = service.placed_order().await;
