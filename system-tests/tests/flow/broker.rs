@@ -5,6 +5,7 @@ use std::time::Duration;
 use lapin::options::{
     BasicPublishOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
 };
+use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use serde_json::{Value, json};
@@ -51,6 +52,11 @@ impl Hands {
 
     pub async fn delete_queue(&self, name: &str) {
         self.channel.queue_delete(name.into(), QueueDeleteOptions::default()).await.expect("the queue is deleted");
+    }
+
+    /// Throws away what waits in the queue; answers how many messages that were.
+    pub async fn purge(&self, queue: &str) -> u32 {
+        self.channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await.expect("the queue is purged")
     }
 
     pub async fn exists(&self, queue: &str) -> bool {

@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use sqlx::PgPool;
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
 use crate::broker::Hands;
-use crate::services::{DEADLINE, Services, amqp_url};
+use crate::link::Link;
+use crate::services::{DEADLINE, Services};
 
 #[sqlx::test(migrations = false)]
 async fn orders_are_accepted_while_the_broker_is_away_and_go_on_when_it_is_back(database: PgPool) {

@@ -3,9 +3,11 @@
 //! `cargo xtask test` starts the two servers and says where they are in `DATABASE_URL` and `AMQP_URL`.
 
 mod broker;
+mod link;
 mod services;
 
 mod broker_trouble;
 mod database_trouble;
 mod events;
 mod life_of_an_order;
+mod races;

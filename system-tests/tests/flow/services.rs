@@ -115,6 +115,13 @@ impl Services {
         self.send("POST", &format!("/api/payments/pay/{id}"), json!({"creditCardDetails": card})).await
     }
 
+    /// Pays as a client of its own.
+    pub fn spawn_pay(&self, id: OrderId, card: &'static str) -> JoinHandle<(u16, Value)> {
+        let url = format!("http://{}/api/payments/pay/{id}", self.payments);
+        let card = json!({"number": card, "cvt": 345, "expiry": "4/12/2020"});
+        tokio::task::spawn_blocking(move || send("POST", &url, &json!({"creditCardDetails": card})))
+    }
+
     pub async fn cancel(&self, id: OrderId) -> (u16, Value) {
         self.send("DELETE", &format!("/api/orders/{id}"), Value::Null).await
     }
