@@ -12,12 +12,14 @@ mod reconciliation;
 mod secrets;
 mod stack;
 mod storage;
+mod table_lock;
 
 mod card_secrecy;
 mod differences;
 mod gateway_bodies;
 mod gateway_errors;
 mod life_of_an_order;
+mod orphaned_statements;
 mod ownership;
 mod reconcile;
 mod payment_deaths;

@@ -107,13 +107,13 @@ fn slow_charge(user: &User) -> (Uuid, JoinHandle<Answer>) {
 }
 
 /// The payments service between its death and its next life.
-struct Dead {
+pub struct Dead {
     restarts_before: u32,
 }
 
 impl Dead {
     #[track_caller]
-    fn kill_payments() -> Self {
+    pub fn kill_payments() -> Self {
         let stack = Stack::once_all_run();
         let service = stack.process("payments-service");
         service.kill();
@@ -121,7 +121,7 @@ impl Dead {
     }
 
     #[track_caller]
-    fn rise(self) {
+    pub fn rise(self) {
         Stack::once_restarted("payments-service", self.restarts_before);
     }
 }
