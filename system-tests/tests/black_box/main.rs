@@ -21,6 +21,6 @@ mod gateway_errors;
 mod life_of_an_order;
 mod orphaned_statements;
 mod ownership;
-mod reconcile;
 mod payment_deaths;
+mod reconcile;
 mod survival;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use lapin::options::{
     BasicPublishOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
 };
-use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use serde_json::{Value, json};
@@ -80,11 +79,6 @@ impl Hands {
         );
         bound.await.expect("the queue is bound");
         copies
-    }
-
-    /// Takes away all that waits in the queue, as a broker that loses its disk does.
-    pub async fn lose(&self, queue: &str) -> u32 {
-        self.channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await.expect("the queue is purged")
     }
 
     /// Whether nothing waits in the queue, now or before the deadline.

@@ -75,7 +75,7 @@ async fn what_the_broker_has_confirmed_and_then_loses_is_published_again(databas
     for (event, messages) in [("payment-create-event", 2), ("payment-cancel-event", 1)] {
         let queue = services.topology.queue(event);
         assert!(hands.holds_soon(&queue, messages).await, "{event}");
-        assert_eq!(hands.lose(&queue).await, messages);
+        assert_eq!(hands.purge(&queue).await, messages);
     }
     let _mended = cut.mend().await;
     services.payment_becomes(placed, "pending").await;
@@ -86,74 +86,11 @@ async fn what_the_broker_has_confirmed_and_then_loses_is_published_again(databas
     assert_eq!(services.pay(paid, "4242424242424242").await.0, 200);
     let queue = services.topology.queue("payment-processed-event");
     assert!(hands.holds_soon(&queue, 1).await);
-    assert_eq!(hands.lose(&queue).await, 1);
+    assert_eq!(hands.purge(&queue).await, 1);
     let _mended = cut.mend().await;
     services.order_becomes(paid, "delivered", "paid").await;
 
     services.count_becomes("select count(*) from orders.outbox", 0).await;
     services.count_becomes("select count(*) from payments.outbox", 0).await;
     services.stop().await;
-}
-
-/// A way to the broker that can be cut.
-struct Link {
-    amqp_url: String,
-    address: std::net::SocketAddr,
-    forwarding: JoinSet<()>,
-}
-
-/// A [`Link`] that is cut: connecting is refused.
-struct CutLink {
-    address: std::net::SocketAddr,
-}
-
-impl Link {
-    async fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        let url = amqp_url();
-        let broker = broker_address(&url);
-        let amqp_url = url.replace(&broker, &address.to_string());
-        Self { amqp_url, address, forwarding: forward(listener, broker) }
-    }
-
-    async fn cut(mut self) -> CutLink {
-        self.forwarding.shutdown().await;
-        CutLink { address: self.address }
-    }
-}
-
-impl CutLink {
-    async fn mend(self) -> JoinSet<()> {
-        // The address may be held for a moment by connections that are just going down.
-        let listener = loop {
-            match TcpListener::bind(self.address).await {
-                Ok(listener) => break listener,
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        };
-        forward(listener, broker_address(&amqp_url()))
-    }
-}
-
-fn broker_address(url: &str) -> String {
-    let after_login = url.split('@').nth(1).expect("AMQP_URL names a user");
-    after_login.split('/').next().expect("AMQP_URL names a host").to_owned()
-}
-
-/// Forwards until the tasks are dropped, and then drops every connection with them.
-fn forward(listener: TcpListener, broker: String) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async move {
-        let mut connections = JoinSet::new();
-        while let Ok((mut client, _)) = listener.accept().await {
-            let broker = broker.clone();
-            connections.spawn(async move {
-                if let Ok(mut server) = TcpStream::connect(broker).await {
-                    drop(copy_bidirectional(&mut client, &mut server).await);
-                }
-            });
-        }
-    });
-    tasks
 }
