@@ -81,14 +81,19 @@ async fn cancel_order(State(app): State<App>, User(user): User, PathId(id): Path
     loop {
         let order = find(&app, PathId(id), &user).await?;
         let Some(change) = order.cancel(CancelReason::User).map_err(|_| order_not_cancellable())? else {
-            return Ok(([(ETAG, etag(order.version))], Json(json!({"data": order}))).into_response());
+            return Ok(shown(&order));
         };
         let changed = orders::apply(&app.database, &app.outbox, app.delivery_delay, &[change]).await?;
-        if changed.contains_key(&order.id) {
+        if let Some(order) = changed.into_values().next() {
             info!(order.id = %order.id, "an order was cancelled by its owner");
+            return Ok(shown(&order));
         }
-        // Otherwise something else changed the order meanwhile: look again and decide anew.
+        // Something else changed the order meanwhile: look again and decide anew.
     }
+}
+
+fn shown(order: &Order) -> Response {
+    ([(ETAG, etag(order.version))], Json(json!({"data": order}))).into_response()
 }
 
 async fn list_order_events(State(app): State<App>, User(user): User, id: PathId) -> Result<Response, Problem> {

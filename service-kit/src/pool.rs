@@ -59,6 +59,11 @@ impl Database {
         Ok(Self(Arc::new(Login { options, max_connections, current })))
     }
 
+    /// Waits for what is running and closes all connections.
+    pub async fn close(&self) {
+        self.current().pool.close().await;
+    }
+
     fn current(&self) -> Current {
         self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -13,8 +13,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use service_kit::batcher::Workers;
 use service_kit::broker::Broker;
+use service_kit::outbox;
+use service_kit::pool::Database;
 use service_kit::testing::{self, Client, TOKEN};
-use service_kit::{database, outbox};
+
 use shared_events::envelope::{self, Envelope, SpecVersion};
 use shared_events::ids::OrderId;
 use sqlx::PgPool;
@@ -25,12 +27,15 @@ use crate::processor::{Processor, Waiting};
 use crate::settings;
 use crate::words::{Act, Answer, Event, Hold, Letter, Line};
 
-/// One transaction, which nobody gets in between. Faster than `truncate` when there is little.
+/// One transaction, which nobody gets in between and no guard of the ledger hinders. Faster than `truncate` when there
+/// is little.
 const EMPTY_ALL_TABLES: &str = "
+    set local session_replication_role = replica;
     lock table orders.orders, payments.payments in exclusive mode;
     delete from orders.order_events; delete from orders.orders; delete from orders.outbox; delete from orders.parked;
     delete from payments.attempts; delete from payments.payments; delete from payments.ledger;
     delete from payments.outbox; delete from payments.parked;
+    delete from orders.idempotency_keys; delete from payments.idempotency_keys;
     delete from sandbox.charges";
 
 /// The system under test.
@@ -40,7 +45,7 @@ pub struct System {
     orders_client: Client,
     payments_client: Client,
     processor: Arc<Processor>,
-    book: PgPool,
+    book: Database,
     /// A superuser's view of the database.
     pub database: PgPool,
     /// Pays that the processor keeps waiting, by their tickets.
@@ -66,16 +71,16 @@ impl System {
         testing::migrate(&book_url, sandbox::SCHEMA, &sandbox::MIGRATOR).await;
 
         let config = settings::orders(&orders_url);
-        let pool = database::pool(&orders_url, 4).expect("a pool");
+        let pool = Database::connect_lazy(&orders_url, 4).expect("a pool");
         let broker = Broker::new(&config.settings, "orders-service").expect("a broker");
-        let (outbox, _relay) = outbox::open(pool.clone(), broker, orders_service::SCHEMA);
+        let (outbox, _relay) = outbox::open(pool.clone(), broker, orders_service::SCHEMA, orders_service::EVENTS);
         let (orders, workers) = orders_service::App::new(pool, outbox, &config);
 
         let config = settings::payments(&payments_url, &book_url);
-        let pool = database::pool(&payments_url, 4).expect("a pool");
+        let pool = Database::connect_lazy(&payments_url, 4).expect("a pool");
         let broker = Broker::new(&config.settings, "payments-service").expect("a broker");
-        let (outbox, _relay) = outbox::open(pool.clone(), broker, payments_service::SCHEMA);
-        let book = database::pool(&book_url, sandbox::CONNECTIONS).expect("a pool");
+        let (outbox, _relay) = outbox::open(pool.clone(), broker, payments_service::SCHEMA, payments_service::EVENTS);
+        let book = Database::connect_lazy(&book_url, sandbox::CONNECTIONS).expect("a pool");
         let processor = Arc::new(Processor::new(Sandbox::new(book.clone())));
         let payments = payments_service::App::new(pool, outbox, processor.clone(), &config);
 
@@ -106,9 +111,10 @@ impl System {
 
     /// Leaves the database, so that it can be dropped.
     pub async fn leave(&self) {
-        for pool in [&self.orders.database, &self.payments.database, &self.book, &self.database] {
-            pool.close().await;
+        for login in [&self.orders.database, &self.payments.database, &self.book] {
+            login.close().await;
         }
+        self.database.close().await;
     }
 
     /// Places an order that becomes an hour old at once, so that nobody waits for its payment.
