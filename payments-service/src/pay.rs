@@ -26,8 +26,9 @@ const NEW_ORDER_AGE: Duration = Duration::from_secs(5);
 /// How long an answer of the processor is tried to be recorded before it is left to the settlement.
 const PATIENCE_FOR_DATABASE: Duration = Duration::from_secs(2);
 /// How long a repeated request waits for the answer of the first one that still runs.
-const PATIENCE_FOR_FIRST: Duration = Duration::from_secs(1);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const PATIENCE_FOR_FIRST: Duration = Duration::from_secs(2);
+/// How often it looks: at first, and at last.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
 
 /// Why a payment was not even tried.
 #[derive(Debug)]
@@ -176,6 +177,7 @@ async fn recorded(app: &App, claim: &Claim, attempt_id: AttemptId) -> Result<Pay
 /// Waits for the answer of the request that had the same key before, for a moment.
 async fn answer_of_first(app: &App, claim: &Claim) -> Result<Paid, PayError> {
     let started = Instant::now();
+    let (mut pause, longest_pause) = LOOK_AGAIN;
     loop {
         let first = answers::find(&app.database, claim).await?.ok_or(PayError::KeyInUse)?;
         if first.fingerprint != claim.fingerprint.as_bytes() {
@@ -187,7 +189,8 @@ async fn answer_of_first(app: &App, claim: &Claim) -> Result<Paid, PayError> {
         if started.elapsed() >= PATIENCE_FOR_FIRST {
             return Err(PayError::KeyInUse);
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(longest_pause);
     }
 }
 

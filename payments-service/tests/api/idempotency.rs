@@ -27,6 +27,16 @@ impl TestApp {
         self.pay_with_key(id, "k", &card_body(number)).await
     }
 
+    /// The same, and again as long as the answer says that another request is still at it.
+    async fn insist_on_paying_once(&self, id: OrderId, number: &str) -> Answer {
+        loop {
+            let answer = self.pay_once(id, number).await;
+            if answer.body["code"] != "idempotency_key_in_use" {
+                return answer;
+            }
+        }
+    }
+
     /// The same as a client of its own.
     fn spawn_pay_once(self: &Arc<Self>, id: OrderId, number: &'static str) -> JoinHandle<Answer> {
         let service = Arc::clone(self);
@@ -89,7 +99,7 @@ async fn fifty_equal_pays_at_once_charge_once_and_are_answered_alike(database: P
         [(APPROVED, StatusCode::OK, "approved"), (DECLINED, StatusCode::PAYMENT_REQUIRED, "declined")]
     {
         let id = service.held_payment().await;
-        let answers = join_all((0..50).map(|_| service.pay_once(id, number))).await;
+        let answers = join_all((0..50).map(|_| service.insist_on_paying_once(id, number))).await;
         for answer in &answers {
             assert_eq!((answer.status, &answer.body), (status, &answers[0].body));
         }

@@ -18,6 +18,7 @@ mod card_secrecy;
 mod differences;
 mod gateway_bodies;
 mod gateway_errors;
+mod idempotency;
 mod life_of_an_order;
 mod orphaned_statements;
 mod ownership;

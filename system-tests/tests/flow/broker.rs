@@ -53,6 +53,14 @@ impl Hands {
         self.channel.queue_delete(name.into(), QueueDeleteOptions::default()).await.expect("the queue is deleted");
     }
 
+    /// Takes the queue out of the exchange, so that what is published comes back to its publisher.
+    pub async fn unbind(&self, services: &Services, event: &str) {
+        let (queue, exchange) = (services.topology.queue(event), services.topology.exchange());
+        let unbound =
+            self.channel.queue_unbind(queue.into(), exchange.into(), event.into(), FieldTable::default()).await;
+        unbound.expect("the queue is unbound");
+    }
+
     /// Throws away what waits in the queue; answers how many messages that were.
     pub async fn purge(&self, queue: &str) -> u32 {
         self.channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await.expect("the queue is purged")

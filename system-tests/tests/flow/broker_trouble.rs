@@ -62,6 +62,48 @@ async fn a_deleted_queue_comes_back_by_itself(database: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn an_event_that_the_broker_cannot_route_comes_back_and_is_published_again(database: PgPool) {
+    let (services, hands) = (Services::start(database).await, Hands::new().await);
+    let before = services.place_order().await;
+    services.payment_becomes(before, "pending").await;
+    for event in ["payment-create-event", "payment-processed-event"] {
+        hands.unbind(&services, event).await;
+    }
+    let after = services.place_order().await;
+    services.payment_becomes(after, "pending").await;
+    for id in [before, after] {
+        assert_eq!(services.pay(id, "4242424242424242").await.0, 200);
+        services.order_becomes(id, "delivered", "paid").await;
+    }
+    services.count_becomes("select count(*) from orders.outbox", 0).await;
+    services.stop().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_broker_that_is_frozen_is_left_and_found_again_when_it_thaws(database: PgPool) {
+    let link = Link::new().await;
+    let services = Services::start_with(database, &link.amqp_url, &link.amqp_url).await;
+    let before = services.place_order().await;
+    services.payment_becomes(before, "pending").await;
+
+    link.freeze();
+    let meanwhile = services.place_order().await;
+    assert_eq!(services.pay(before, "4242424242424242").await.0, 200);
+    // Both services have given their connections up: the broker hears of it late, as of all the rest.
+    services
+        .count_becomes("select count(*) from orders.outbox where next_attempt_at > created_at + interval '3 s'", 1)
+        .await;
+    link.thaw();
+    services.order_becomes(before, "delivered", "paid").await;
+    services.payment_becomes(meanwhile, "pending").await;
+    assert_eq!(services.pay(meanwhile, "4242424242424242").await.0, 200);
+    services.order_becomes(meanwhile, "delivered", "paid").await;
+    services.count_becomes("select count(*) from orders.outbox", 0).await;
+    services.count_becomes("select count(*) from payments.outbox", 0).await;
+    services.stop().await;
+}
+
+#[sqlx::test(migrations = false)]
 async fn what_the_broker_has_confirmed_and_then_loses_is_published_again(database: PgPool) {
     let (to_orders, to_payments, hands) = (Link::new().await, Link::new().await, Hands::new().await);
     let services = Services::start_with(database, &to_orders.amqp_url, &to_payments.amqp_url).await;

@@ -1,9 +1,10 @@
-//! A way to the broker that a test can cut.
+//! A way to the broker that a test can cut, or freeze.
 
 use std::time::Duration;
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::services::amqp_url;
@@ -13,6 +14,7 @@ pub struct Link {
     pub amqp_url: String,
     address: std::net::SocketAddr,
     forwarding: JoinSet<()>,
+    frozen: watch::Sender<bool>,
 }
 
 /// A [`Link`] that is cut: connecting is refused.
@@ -27,7 +29,18 @@ impl Link {
         let url = amqp_url();
         let broker = broker_address(&url);
         let amqp_url = url.replace(&broker, &address.to_string());
-        Self { amqp_url, address, forwarding: forward(listener, broker) }
+        let frozen = watch::Sender::new(false);
+        Self { amqp_url, address, forwarding: forward(listener, broker, &frozen), frozen }
+    }
+
+    /// From now on nothing gets through, in either direction, and nobody is told.
+    pub fn freeze(&self) {
+        self.frozen.send_replace(true);
+    }
+
+    /// What was sent meanwhile arrives late.
+    pub fn thaw(&self) {
+        self.frozen.send_replace(false);
     }
 
     pub async fn cut(mut self) -> CutLink {
@@ -45,7 +58,7 @@ impl CutLink {
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         };
-        forward(listener, broker_address(&amqp_url()))
+        forward(listener, broker_address(&amqp_url()), &watch::Sender::new(false))
     }
 }
 
@@ -55,18 +68,36 @@ fn broker_address(url: &str) -> String {
 }
 
 /// Forwards until the tasks are dropped, and then drops every connection with them.
-fn forward(listener: TcpListener, broker: String) -> JoinSet<()> {
+fn forward(listener: TcpListener, broker: String, frozen: &watch::Sender<bool>) -> JoinSet<()> {
+    let frozen = frozen.subscribe();
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         let mut connections = JoinSet::new();
-        while let Ok((mut client, _)) = listener.accept().await {
-            let broker = broker.clone();
+        while let Ok((client, _)) = listener.accept().await {
+            let (broker, frozen) = (broker.clone(), frozen.clone());
             connections.spawn(async move {
-                if let Ok(mut server) = TcpStream::connect(broker).await {
-                    drop(copy_bidirectional(&mut client, &mut server).await);
+                let Ok(server) = TcpStream::connect(broker).await else { return };
+                let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+                // Either end closes both.
+                tokio::select! {
+                    () = pass_on(from_client, to_server, frozen.clone()) => {}
+                    () = pass_on(from_server, to_client, frozen) => {}
                 }
             });
         }
     });
     tasks
+}
+
+async fn pass_on(
+    mut from: impl AsyncReadExt + Unpin,
+    mut to: impl AsyncWriteExt + Unpin,
+    mut frozen: watch::Receiver<bool>,
+) {
+    let mut buffer = [0; 16 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        if frozen.wait_for(|frozen| !frozen).await.is_err() || to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
 }
