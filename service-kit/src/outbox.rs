@@ -90,7 +90,7 @@ impl Table {
     pub(crate) async fn claim(&self, events: &[&str]) -> Result<Vec<Message>, sqlx::Error> {
         let schema = self.schema;
         let statement = format!(
-            "update {schema}.outbox set next_attempt_at = now() + interval '30 seconds'
+            "update {schema}.outbox set next_attempt_at = now() + interval '15 seconds'
              where id in (select id from {schema}.outbox where next_attempt_at <= now() and event = any($1)
                           order by id limit {BATCH} for update skip locked)
              returning id, event, order_id, data, traceparent"
