@@ -1,5 +1,6 @@
 //! A database that refuses to write for a while, and one that is migrated under running services.
 
+use serde_json::json;
 use sqlx::PgPool;
 
 use crate::broker::Hands;
@@ -24,6 +25,33 @@ async fn an_event_waits_for_a_database_that_refuses_to_write(database: PgPool) {
     services.hang_up_on("orders_service").await;
     services.order_becomes(id, "delivered", "paid").await;
     services.count_becomes("select count(*) from orders.parked", 0).await;
+    services.stop().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn requests_are_refused_while_no_connection_is_to_be_had_and_go_on_afterwards(database: PgPool) {
+    let services = Services::start(database).await;
+    let id = services.place_order().await;
+    services.payment_becomes(id, "pending").await;
+
+    services.execute("alter database {} connection limit 0").await;
+    for role in ["orders_service", "payments_service", "sandbox_processor"] {
+        services.hang_up_on(role).await;
+    }
+    let card = json!({"creditCardDetails": {"number": "4242424242424242", "cvt": 345, "expiry": "4/12/2020"}});
+    for (path, body) in [("/api/orders".to_owned(), json!({"bill": 5})), (format!("/api/payments/pay/{id}"), card)] {
+        let (status, problem) = services.send("POST", &path, body).await;
+        assert_eq!((status, &problem["code"]), (503, &json!("service_unavailable")), "{path}: {problem}");
+    }
+
+    services.execute("alter database {} connection limit -1").await;
+    let after = services.place_order().await;
+    for id in [id, after] {
+        services.payment_becomes(id, "pending").await;
+        assert_eq!(services.pay(id, "4242424242424242").await.0, 200);
+        services.order_becomes(id, "delivered", "paid").await;
+    }
+    services.count_becomes("select count(*) from orders.orders", 2).await;
     services.stop().await;
 }
 

@@ -193,7 +193,8 @@ impl Services {
         assert!(came_true, "{query} does not become {expected}: {last}");
     }
 
-    async fn send(&self, method: &'static str, path: &str, body: Value) -> (u16, Value) {
+    /// Sends a request to the service that the path belongs to; answers its status and body.
+    pub async fn send(&self, method: &'static str, path: &str, body: Value) -> (u16, Value) {
         let address = if path.starts_with("/api/orders") { self.orders } else { self.payments };
         let url = format!("http://{address}{path}");
         tokio::task::spawn_blocking(move || send(method, &url, &body)).await.expect("no panic")
