@@ -16,4 +16,5 @@ mod moves;
 mod properties;
 mod rest;
 
+mod broken_rules;
 mod check;
