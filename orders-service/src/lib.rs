@@ -18,13 +18,15 @@ pub mod config;
 use std::time::Duration;
 
 use axum::extract::FromRef;
+use service_kit::admin::{self, Admin};
 use service_kit::auth::Authenticator;
 use service_kit::batcher::{Batcher, Workers};
 use service_kit::broker::Broker;
 use service_kit::consumer::{self, Subscription};
 use service_kit::database;
-use service_kit::http::{Readiness, serve as serve_http, serve_health};
+use service_kit::http::{Readiness, serve as serve_http};
 use service_kit::idempotency::{self, Claims};
+use service_kit::metrics::Metrics;
 use service_kit::outbox::{self, Outbox};
 use service_kit::pool::Database;
 use service_kit::problem::Problem;
@@ -95,12 +97,23 @@ pub async fn serve(
     let database = Database::connect_lazy(&settings.database_url, settings.database_max_connections)?;
     let mut parts = Parts::new(stop.clone());
     let readiness = Readiness::default();
-    let broker = Broker::new(settings, "orders-service")?;
+    let metrics = Metrics::default();
+    let broker = Broker::new(settings, "orders-service")?.counted_in(metrics.clone());
     let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA, EVENTS);
     let (app, placing_workers) = App::new(database.clone(), outbox, &config);
     let routes = http::routes(app.clone());
 
-    parts.start("health", |stop| serve_health(admin_listener, database.clone(), readiness.clone(), stop));
+    let admin = Admin {
+        database: database.clone(),
+        schema: SCHEMA,
+        readiness: readiness.clone(),
+        metrics,
+        outbox: app.outbox.clone(),
+        topology: broker.topology.clone(),
+        token: settings.admin_token.clone(),
+        limits: settings.limits(),
+    };
+    parts.start("admin", |stop| admin::serve(admin_listener, admin, stop));
     parts.start("API", |stop| serve_http(listener, routes, readiness.clone(), settings.limits(), stop));
     parts.start("placing", |_| placing_workers.finish());
     if !database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, settings, &stop).await? {

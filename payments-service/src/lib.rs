@@ -24,12 +24,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRef;
+use service_kit::admin::{self, Admin};
 use service_kit::auth::Authenticator;
 use service_kit::broker::Broker;
 use service_kit::consumer::{self, Subscription};
 use service_kit::database;
-use service_kit::http::{Readiness, serve as serve_http, serve_health};
+use service_kit::http::{Readiness, serve as serve_http};
 use service_kit::idempotency::{self, Claims};
+use service_kit::metrics::Metrics;
 use service_kit::outbox::{self, Outbox};
 use service_kit::pool::Database;
 use service_kit::process::Parts;
@@ -108,13 +110,24 @@ pub async fn serve(
     let database = Database::connect_lazy(&settings.database_url, settings.database_max_connections)?;
     let mut parts = Parts::new(stop.clone());
     let readiness = Readiness::default();
-    let broker = Broker::new(settings, "payments-service")?;
+    let metrics = Metrics::default();
+    let broker = Broker::new(settings, "payments-service")?.counted_in(metrics.clone());
     let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA, EVENTS);
     let sandbox = Sandbox::new(Database::connect_lazy(sandbox_database_url, sandbox::CONNECTIONS)?);
     let app = App::new(database.clone(), outbox, Arc::new(sandbox), &config);
     let routes = http::routes(app.clone());
 
-    parts.start("health", |stop| serve_health(admin_listener, database.clone(), readiness.clone(), stop));
+    let admin = Admin {
+        database: database.clone(),
+        schema: SCHEMA,
+        readiness: readiness.clone(),
+        metrics,
+        outbox: app.outbox.clone(),
+        topology: broker.topology.clone(),
+        token: settings.admin_token.clone(),
+        limits: settings.limits(),
+    };
+    parts.start("admin", |stop| admin::serve(admin_listener, admin, stop));
     parts.start("API", |stop| serve_http(listener, routes, readiness.clone(), settings.limits(), stop));
     let is_prepared = database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, settings, &stop).await?
         && database::prepare(sandbox_database_url, sandbox::SCHEMA, &sandbox::MIGRATOR, settings, &stop).await?;

@@ -1,10 +1,13 @@
 //! Who is asking: access tokens to users.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use shared_events::ids::UserId;
 use subtle::ConstantTimeEq;
 
@@ -19,8 +22,8 @@ pub struct DemoToken {
     pub user: UserId,
 }
 
-impl std::fmt::Debug for DemoToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for DemoToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DemoToken(… = {})", self.user)
     }
 }
@@ -39,16 +42,65 @@ impl Authenticator {
 
     /// The user that the value of an Authorization header stands for: the bare token or `Bearer` and the token.
     fn user(&self, header: &str) -> Option<&UserId> {
-        let token = match header.split_once(' ') {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
-            _ => header,
-        };
+        let token = token_of(header);
         // Every token is compared, in constant time, so that the time taken tells nothing.
         self.tokens.iter().fold(None, |found, known| {
             let matches: bool = known.token.as_bytes().ct_eq(token.as_bytes()).into();
             if matches { Some(&known.user) } else { found }
         })
     }
+}
+
+fn token_of(header: &str) -> &str {
+    match header.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        _ => header,
+    }
+}
+
+/// The token of operators. Without one, nobody is an operator.
+#[derive(Clone)]
+pub struct AdminToken(Option<Arc<str>>);
+
+impl AdminToken {
+    const MIN_CHARS: usize = 16;
+
+    /// Refuses whoever does not send the token.
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let expected = self.0.as_deref().ok_or_else(admin_disabled)?;
+        let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let matches: bool = token_of(header).as_bytes().ct_eq(expected.as_bytes()).into();
+        if matches { Ok(()) } else { Err(Problem::unauthorized()) }
+    }
+}
+
+/// The empty text is no token.
+impl FromStr for AdminToken {
+    type Err = String;
+
+    fn from_str(token: &str) -> Result<Self, String> {
+        let is_printable = token.bytes().all(|byte| byte.is_ascii_graphic());
+        match token.len() {
+            0 => Ok(Self(None)),
+            Self::MIN_CHARS.. if is_printable => Ok(Self(Some(token.into()))),
+            _ => Err(format!("must have at least {} printable characters and no space", Self::MIN_CHARS)),
+        }
+    }
+}
+
+impl fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminToken(…)")
+    }
+}
+
+fn admin_disabled() -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "admin_disabled",
+        "This service has no operators",
+        "Start it with ADMIN_TOKEN, and send that token in the header Authorization.",
+    )
 }
 
 /// The authenticated user of a request; a request without one is answered 401.

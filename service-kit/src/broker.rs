@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::database::backoff;
+use crate::metrics::{Metrics, Present};
 use crate::settings::Settings;
 
 /// The broker notices a dead client, and a client a dead broker, after two missed heartbeats.
@@ -39,6 +40,7 @@ pub struct Broker {
     uri: AMQPUri,
     service: &'static str,
     abandoned_attempts: Arc<AtomicU32>,
+    pub(crate) metrics: Metrics,
     /// The names of exchanges and queues.
     pub topology: Topology,
 }
@@ -49,6 +51,7 @@ pub struct Session {
     pub connection: Connection,
     /// The first channel.
     pub channel: Channel,
+    _counted: Present,
 }
 
 impl Broker {
@@ -60,8 +63,15 @@ impl Broker {
             uri,
             service,
             abandoned_attempts: Arc::default(),
+            metrics: Metrics::default(),
             topology: Topology::with_prefix(&settings.amqp_prefix),
         })
+    }
+
+    /// The same broker; its sessions, and the messages that are parked, are counted there.
+    #[must_use]
+    pub fn counted_in(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// The source of events that this service publishes, as CloudEvents wants it.
@@ -71,6 +81,7 @@ impl Broker {
 
     /// Opens a session, trying for as long as it takes; `None` when told to stop first.
     pub async fn session(&self, purpose: &str, stop: &CancellationToken) -> Option<Session> {
+        let open_sessions = self.metrics.sessions(purpose);
         // The pause comes first, so that a session that fails as soon as it is open does not spin.
         for pause in backoff() {
             tokio::select! {
@@ -78,9 +89,9 @@ impl Broker {
                 () = stop.cancelled() => break,
             }
             match self.open(purpose).await {
-                Ok(session) => {
+                Ok((connection, channel)) => {
                     info!(purpose, "connected to RabbitMQ");
-                    return Some(session);
+                    return Some(Session { connection, channel, _counted: Present::in_gauge(open_sessions) });
                 }
                 Err(problem) => warn!(purpose, "waiting for RabbitMQ: {problem:#}"),
             }
@@ -88,12 +99,12 @@ impl Broker {
         None
     }
 
-    async fn open(&self, purpose: &str) -> anyhow::Result<Session> {
+    async fn open(&self, purpose: &str) -> anyhow::Result<(Connection, Channel)> {
         self.preflight().await?;
         let connection = self.connect(purpose).await?;
         let channel = within(DECLARE_DEADLINE, "opening a channel", connection.create_channel()).await?;
         self.declare(&channel).await?;
-        Ok(Session { connection, channel })
+        Ok((connection, channel))
     }
 
     /// Asks for the broker's first frame over a plain socket: lapin's connect hangs for ever on a stopped broker.

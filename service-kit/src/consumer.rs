@@ -6,6 +6,7 @@
 //! repeat. A message that can never be applied is parked. Trouble of the database is waited out here, with the
 //! messages in hand, so that it costs none of them a delivery.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +28,10 @@ use uuid::Uuid;
 
 use crate::broker::{Broker, Session, within};
 use crate::database::{is_refusal, retry_while};
+use crate::metrics::Metrics;
 use crate::outbox::Outbox;
-use crate::parked::{self, Parked};
+use crate::parked::{self, Kind, Parked};
+use crate::replay;
 
 /// How many messages the broker hands out ahead of their acknowledgement.
 const PREFETCH: u16 = 256;
@@ -56,6 +59,8 @@ type Handler = Arc<dyn Fn(Vec<Message>) -> BoxFuture<'static, Result<Vec<Refused
 struct Message {
     message_id: Option<String>,
     body: Vec<u8>,
+    /// The row of `parked` that it was replayed from.
+    replay_of: Option<i64>,
 }
 
 impl Message {
@@ -68,7 +73,14 @@ impl Message {
 /// A message that cannot be applied, and why.
 struct Refused {
     message: Message,
+    kind: Kind,
     reason: String,
+}
+
+impl Refused {
+    fn malformed(message: Message, why: impl std::fmt::Display) -> Self {
+        Self { message, kind: Kind::Malformed, reason: format!("malformed: {why}") }
+    }
 }
 
 /// What to do with the messages of one queue.
@@ -89,23 +101,22 @@ impl Subscription {
         Applying: Future<Output = Result<Vec<Impossible>, sqlx::Error>> + Send + 'static,
     {
         let apply = Arc::new(apply);
-        let handler =
-            move |messages: Vec<Message>| {
-                let apply = Arc::clone(&apply);
-                async move {
-                    let (events, mut refused) = decode::<E>(messages);
-                    let envelopes = events.iter().map(|(_, envelope)| envelope.clone()).collect();
-                    for impossible in apply(envelopes).await? {
-                        let message = events.iter().find(|(_, envelope)| envelope.id == impossible.event_id);
-                        refused.extend(message.map(|(message, _)| Refused {
-                            message: message.clone(),
-                            reason: impossible.reason.clone(),
-                        }));
-                    }
-                    Ok(refused)
-                }
-                .boxed()
-            };
+        let handler = move |messages: Vec<Message>| {
+            let apply = Arc::clone(&apply);
+            async move {
+                let (events, mut refused) = decode::<E>(messages);
+                let envelopes = events.iter().map(|(_, envelope)| envelope.clone()).collect();
+                let impossible = apply(envelopes).await?;
+                let reasons: HashMap<Uuid, String> =
+                    impossible.into_iter().map(|impossible| (impossible.event_id, impossible.reason)).collect();
+                refused.extend(events.into_iter().filter_map(|(message, envelope)| {
+                    let reason = reasons.get(&envelope.id)?.clone();
+                    Some(Refused { message, kind: Kind::Impossible, reason })
+                }));
+                Ok(refused)
+            }
+            .boxed()
+        };
         let topology = &broker.topology;
         Self {
             queue: topology.queue(E::NAME),
@@ -117,7 +128,10 @@ impl Subscription {
     /// Parks what the queue of `E` gave up on.
     pub fn dead_letters<E: Event>(broker: &Broker) -> Self {
         let handler = |messages: Vec<Message>| {
-            let refuse = |message| Refused { message, reason: "its queue gave up on delivering it".to_owned() };
+            let refuse = |message| {
+                let reason = "its queue gave up on delivering it".to_owned();
+                Refused { message, kind: Kind::DeadLettered, reason }
+            };
             async move { Ok(messages.into_iter().map(refuse).collect()) }.boxed()
         };
         let topology = &broker.topology;
@@ -137,7 +151,7 @@ impl Subscription {
                 for message in messages {
                     match serde_json::from_slice::<Receipt>(&message.body) {
                         Ok(receipt) => settled.extend(receipt.settled),
-                        Err(problem) => refused.push(Refused { message, reason: format!("malformed: {problem}") }),
+                        Err(problem) => refused.push(Refused::malformed(message, problem)),
                     }
                 }
                 outbox.forget(&settled).await?;
@@ -153,12 +167,12 @@ fn decode<E: Event>(messages: Vec<Message>) -> (Vec<(Message, Envelope<E>)>, Vec
     let (mut events, mut refused) = (Vec::new(), Vec::new());
     for message in messages {
         match serde_json::from_slice::<Envelope<E>>(&message.body) {
-            Err(problem) => refused.push(Refused { message, reason: format!("malformed: {problem}") }),
+            Err(problem) => refused.push(Refused::malformed(message, problem)),
             Ok(envelope) if envelope.event != E::NAME => {
-                refused.push(Refused { message, reason: format!("malformed: its type is not {}", E::NAME) });
+                refused.push(Refused::malformed(message, format_args!("its type is not {}", E::NAME)));
             }
             Ok(envelope) if envelope.subject != envelope.data.order_id() => {
-                refused.push(Refused { message, reason: "malformed: its subject is not its order".to_owned() });
+                refused.push(Refused::malformed(message, "its subject is not its order"));
             }
             Ok(envelope) => events.push((message, envelope)),
         }
@@ -176,6 +190,9 @@ pub async fn run(
     subscriptions: Vec<Subscription>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    for subscription in &subscriptions {
+        broker.metrics.watch_queue(&subscription.queue);
+    }
     while let Some(session) = broker.session("consumer", &stop).await {
         let (session, end_of_session) = (Arc::new(session), stop.child_token());
         let mut queues = JoinSet::new();
@@ -185,6 +202,7 @@ pub async fn run(
                 database: database.clone(),
                 schema,
                 outbox: outbox.clone(),
+                metrics: broker.metrics.clone(),
                 subscription: subscription.clone(),
             };
             queues.spawn(worker.run(end_of_session.clone()));
@@ -209,6 +227,7 @@ struct Worker {
     database: Database,
     schema: &'static str,
     outbox: Outbox,
+    metrics: Metrics,
     subscription: Subscription,
 }
 
@@ -254,12 +273,14 @@ impl Worker {
     /// Applies or parks every message, and comes back only when the database has committed that; or with an error when
     /// the session ends first, and then nothing is to be acknowledged.
     async fn settle(&self, batch: Vec<Message>, end_of_session: &CancellationToken) -> anyhow::Result<()> {
+        let mut replayed: Vec<i64> = batch.iter().filter_map(|message| message.replay_of).collect();
         let worthwhile = |trouble: &sqlx::Error| !is_refusal(trouble) && !end_of_session.is_cancelled();
         let refused = match retry_while(worthwhile, || (self.subscription.handler)(batch.clone())).await {
             Ok(refused) => refused,
             Err(refusal) if is_refusal(&refusal) && batch.len() == 1 => {
                 let reason = format!("the database refused it: {refusal}");
-                batch.into_iter().map(|message| Refused { message, reason: reason.clone() }).collect()
+                let refuse = |message| Refused { message, kind: Kind::Refused, reason: reason.clone() };
+                batch.into_iter().map(refuse).collect()
             }
             Err(refusal) if is_refusal(&refusal) => {
                 warn!(%refusal, "the database refused a batch of events; applying them one by one");
@@ -270,12 +291,21 @@ impl Worker {
             }
             Err(trouble) => return Err(trouble).context("the database did not answer"),
         };
-        for Refused { message, reason } in refused {
-            let Message { message_id, body } = message;
-            error!(queue = self.subscription.queue, message_id, reason, "a message is parked");
-            let parked = Parked { queue: self.subscription.queue.clone(), message_id, body, reason };
+        let has_patience = |_: &sqlx::Error| !end_of_session.is_cancelled();
+        for Refused { message, kind, reason } in refused {
+            let Message { message_id, body, replay_of } = message;
+            replayed.retain(|row| Some(*row) != replay_of);
+            let parked = Parked { queue: self.subscription.queue.clone(), message_id, body, reason, replay_of };
             let park = || parked::insert(&self.database, self.schema, &parked);
-            retry_while(|_| !end_of_session.is_cancelled(), park).await.context("a message could not be parked")?;
+            if retry_while(has_patience, park).await.context("a message could not be parked")? {
+                let Parked { queue, message_id, reason, replay_of, .. } = &parked;
+                error!(queue, message_id, reason, replay_of, "a message is parked");
+                self.metrics.count_parked(queue, kind);
+            }
+        }
+        if !replayed.is_empty() {
+            let forget = || parked::forget(&self.database, self.schema, &replayed);
+            retry_while(has_patience, forget).await.context("a replayed message could not be forgotten")?;
         }
         Ok(())
     }
@@ -284,7 +314,7 @@ impl Worker {
 impl From<Delivery> for Message {
     fn from(delivery: Delivery) -> Self {
         let message_id = delivery.properties.message_id().as_ref().map(ToString::to_string);
-        Self { message_id, body: delivery.data }
+        Self { message_id, replay_of: replay::row_of(&delivery.properties), body: delivery.data }
     }
 }
 

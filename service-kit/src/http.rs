@@ -72,22 +72,16 @@ pub async fn serve(
     Ok(())
 }
 
-async fn refuse_until_ready(State(readiness): State<Readiness>, request: Request, next: Next) -> Response {
+pub(crate) async fn refuse_until_ready(State(readiness): State<Readiness>, request: Request, next: Next) -> Response {
     if readiness.is_declared() { next.run(request).await } else { Problem::unavailable().into_response() }
 }
 
-/// Serves `/health/live` and `/health/ready` until `stop`. Ready means that the database is prepared and answers; the
-/// broker may be away, since orders are accepted without it.
-pub async fn serve_health(
-    listener: TcpListener,
-    database: Database,
-    readiness: Readiness,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let routes = Router::new()
+/// `/health/live` and `/health/ready`. Ready means that the database is prepared and answers; the broker may be away,
+/// since orders are accepted without it.
+pub(crate) fn health_routes(database: Database, readiness: Readiness) -> Router {
+    Router::new()
         .route("/health/live", get(async || "live"))
-        .route("/health/ready", get(ready).with_state((database, readiness)));
-    serve_plainly(listener, routes, stop).await
+        .route("/health/ready", get(ready).with_state((database, readiness)))
 }
 
 async fn ready(State((database, readiness)): State<(Database, Readiness)>) -> (StatusCode, &'static str) {
@@ -102,7 +96,7 @@ async fn ready(State((database, readiness)): State<(Database, Readiness)>) -> (S
     }
 }
 
-async fn serve_plainly(listener: TcpListener, app: Router, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn serve_plainly(listener: TcpListener, app: Router, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = listener.tap_io(|connection| {
         // Nagle's algorithm would hold small answers back; axum leaves it on.
         if let Err(problem) = connection.set_nodelay(true) {

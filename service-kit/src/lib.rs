@@ -2,7 +2,7 @@
 //!
 //! In reading order: a process starts in [`process`] with the settings of [`settings`], talks HTTP with [`http`] and
 //! answers errors as [`problem`]s, keeps its state in [`database`], and exchanges events through [`outbox`],
-//! [`relay`], [`broker`] and [`consumer`].
+//! [`relay`], [`broker`] and [`consumer`]. Operators look at it through [`admin`].
 
 pub mod process;
 pub mod settings;
@@ -26,6 +26,11 @@ pub mod message;
 pub mod outbox;
 pub mod parked;
 pub mod relay;
+pub mod replay;
+
+pub mod admin;
+pub mod metrics;
+mod parked_routes;
 
 #[cfg(feature = "testing")]
 pub mod testing;

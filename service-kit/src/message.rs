@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::trace_context;
 
 /// AMQP's delivery mode for what is to be on disk.
-const PERSISTENT: u8 = 2;
+pub(crate) const PERSISTENT: u8 = 2;
 
 /// An event as a row of the outbox.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow)]

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::broker::Broker;
 use crate::message::Message;
 use crate::relay::Relay;
+use crate::replay::{self, Asked, NotTaken, Replay, Replays};
 
 /// How many events are taken from the table at a time.
 pub(crate) const BATCH: usize = 500;
@@ -26,7 +27,15 @@ const HANDED_OVER: usize = 1024;
 pub struct Outbox {
     committed: mpsc::Sender<Vec<Message>>,
     receipts: mpsc::Sender<Addressed>,
+    replays: Replays,
     table: Table,
+}
+
+/// What waits for the relay.
+pub(crate) struct ToSend {
+    pub(crate) committed: mpsc::Receiver<Vec<Message>>,
+    pub(crate) receipts: mpsc::Receiver<Addressed>,
+    pub(crate) replays: mpsc::Receiver<Asked>,
 }
 
 /// A receipt and the queue that it goes to.
@@ -42,11 +51,13 @@ pub fn open(
     schema: &'static str,
     events: &'static [&'static str],
 ) -> (Outbox, Relay) {
-    let (committed, to_publish) = mpsc::channel(HANDED_OVER);
-    let (receipts, to_send) = mpsc::channel(HANDED_OVER);
+    let (committed, committed_to_send) = mpsc::channel(HANDED_OVER);
+    let (receipts, receipts_to_send) = mpsc::channel(HANDED_OVER);
+    let (replays, replays_to_send) = replay::channel();
+    let to_send = ToSend { committed: committed_to_send, receipts: receipts_to_send, replays: replays_to_send };
     let table = Table { database, schema };
-    let relay = Relay::new(broker, table.clone(), events, to_publish, to_send);
-    (Outbox { committed, receipts, table }, relay)
+    let relay = Relay::new(broker, table.clone(), events, to_send);
+    (Outbox { committed, receipts, replays, table }, relay)
 }
 
 impl Outbox {
@@ -63,6 +74,12 @@ impl Outbox {
         if !settled.is_empty() {
             drop(self.receipts.try_send(Addressed { queue: queue.into(), receipt: Receipt { settled } }));
         }
+    }
+
+    /// Sends a parked message to its queue once more; returns when the broker has confirmed it. Without a broker it gives
+    /// up soon.
+    pub async fn replay(&self, replay: Replay) -> Result<(), NotTaken> {
+        self.replays.send(replay).await
     }
 
     /// Forgets events of ours that their consumer has settled.

@@ -88,12 +88,8 @@ where
                 None
             }
         });
-        let is_number = |limit: &String| limit.bytes().all(|byte| byte.is_ascii_digit());
-        let limit =
-            parameters.limit.map_or(Some(DEFAULT_LIMIT), |limit| limit.parse().ok().filter(|_| is_number(&limit)));
-        let limit = limit.filter(|limit| (1..=MAX_LIMIT).contains(limit)).unwrap_or_else(|| {
-            let detail = format!("must be an integer from 1 to {MAX_LIMIT}");
-            errors.push(FieldError::new("/limit", "out_of_range", detail));
+        let limit = limit_of(parameters.limit.as_deref()).unwrap_or_else(|error| {
+            errors.push(error);
             DEFAULT_LIMIT
         });
         if !errors.is_empty() {
@@ -102,6 +98,15 @@ where
         let before = parameters.cursor.map(|cursor| from_cursor(&cursor).ok_or_else(invalid_cursor)).transpose()?;
         Ok(Self { status, limit, before })
     }
+}
+
+/// How many items are asked for by the parameter `limit`.
+pub(crate) fn limit_of(parameter: Option<&str>) -> Result<u16, FieldError> {
+    let Some(limit) = parameter else { return Ok(DEFAULT_LIMIT) };
+    let is_number = limit.bytes().all(|byte| byte.is_ascii_digit());
+    let limit = limit.parse().ok().filter(|limit| is_number && (1..=MAX_LIMIT).contains(limit));
+    let detail = format!("must be an integer from 1 to {MAX_LIMIT}");
+    limit.ok_or_else(|| FieldError::new("/limit", "out_of_range", detail))
 }
 
 fn invalid_cursor() -> Problem {

@@ -1,4 +1,4 @@
-//! The relay: publishes what the outbox has, and sends the receipts for what was consumed.
+//! The relay: publishes what the outbox has, sends the receipts for what was consumed, and replays what was parked.
 //!
 //! What was just committed comes in memory. What stays without a receipt, because a process, the broker or its disk was
 //! lost, the sweeper takes from the table once its time has come; but only while few messages wait in its queue, since
@@ -13,14 +13,13 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOpti
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use shared_events::receipt::Receipt;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::broker::{Broker, Session, within};
 use crate::message::Message;
-use crate::outbox::{Addressed, BATCH, Table};
+use crate::outbox::{Addressed, BATCH, Table, ToSend};
 
 const SWEEP_PERIOD: Duration = Duration::from_millis(500);
 /// The sweeper leaves younger rows alone; the default of `next_attempt_at` says the same.
@@ -34,19 +33,12 @@ pub struct Relay {
     broker: Broker,
     table: Table,
     events: &'static [&'static str],
-    committed: mpsc::Receiver<Vec<Message>>,
-    receipts: mpsc::Receiver<Addressed>,
+    to_send: ToSend,
 }
 
 impl Relay {
-    pub(crate) fn new(
-        broker: Broker,
-        table: Table,
-        events: &'static [&'static str],
-        committed: mpsc::Receiver<Vec<Message>>,
-        receipts: mpsc::Receiver<Addressed>,
-    ) -> Self {
-        Self { broker, table, events, committed, receipts }
+    pub(crate) fn new(broker: Broker, table: Table, events: &'static [&'static str], to_send: ToSend) -> Self {
+        Self { broker, table, events, to_send }
     }
 
     /// Publishes until `stop`, through as many sessions with the broker as it takes.
@@ -68,15 +60,16 @@ impl Relay {
         let (mut committed, mut receipts) = (Vec::new(), Vec::new());
         loop {
             tokio::select! {
-                _ = self.committed.recv_many(&mut committed, BATCH) => {
+                _ = self.to_send.committed.recv_many(&mut committed, BATCH) => {
                     // What has waited here through an outage is left to the sweeper, which has it too.
                     let messages = committed.drain(..).flatten().filter(|message| message.age() < SWEEP_AFTER);
                     self.publish(channel, &messages.collect::<Vec<_>>()).await?;
                 }
-                _ = self.receipts.recv_many(&mut receipts, BATCH) => {
+                _ = self.to_send.receipts.recv_many(&mut receipts, BATCH) => {
                     let sending = send_receipts(channel, receipts.drain(..));
                     tokio::time::timeout(BROKER_DEADLINE, sending).await.context("no confirm in time")??;
                 }
+                Some(asked) = self.to_send.replays.recv() => asked.publish(&self.broker, channel).await?,
                 _ = sweep.tick() => self.sweep(session).await?,
                 () = stop.cancelled() => return Ok(()),
             }

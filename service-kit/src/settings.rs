@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use shared_events::ids::UserId;
 
-use crate::auth::DemoToken;
+use crate::auth::{AdminToken, DemoToken};
 use crate::http::Limits;
 use crate::idempotency::IdempotencySecret;
 
@@ -40,9 +40,13 @@ pub struct Settings {
     #[arg(long, env, default_value = "127.0.0.1:3000", value_name = "ADDRESS:PORT")]
     pub listen_addr: SocketAddr,
 
-    /// Where /health/live and /health/ready listen; not for the public.
+    /// Where /health/live, /health/ready, /metrics and /parked listen; not for the public.
     #[arg(long, env, default_value = "127.0.0.1:3100", value_name = "ADDRESS:PORT")]
     pub admin_addr: SocketAddr,
+
+    /// What operators send to see, replay or discard parked messages, at least 16 characters. Without it nobody may.
+    #[arg(long, env, default_value = "", hide_env_values = true, hide_default_value = true, value_name = "TEXT")]
+    pub admin_token: AdminToken,
 
     /// The longest that a request may take before it is answered 503. Its work is finished all the same.
     #[arg(long, env, default_value = "15s", value_parser = humantime::parse_duration, value_name = "DURATION")]

@@ -54,13 +54,20 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body; `null` when there is none or it is not JSON.
     pub body: Value,
+    /// The body as it came.
+    pub text: String,
 }
 
 impl Client {
     /// A client of these routes.
     pub fn new(routes: Router) -> Self {
         let limits = Limits { request_timeout: Duration::from_secs(20), max_concurrent_requests: 1024 };
-        Self { app: with_conventions(routes, limits, &TaskTracker::new()) }
+        Self::of_app(with_conventions(routes, limits, &TaskTracker::new()))
+    }
+
+    /// A client of something that has all it needs.
+    pub fn of_app(app: Router) -> Self {
+        Self { app }
     }
 
     /// Sends a request with a token and, unless it is `null`, a JSON body.
@@ -89,7 +96,8 @@ impl Client {
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a whole body");
         let body = serde_json::from_slice(&bytes).unwrap_or_default();
-        Answer { status: parts.status, headers: parts.headers, body }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Answer { status: parts.status, headers: parts.headers, body, text }
     }
 }
 

@@ -4,6 +4,8 @@
 //! What a queue gives up on goes through the dead-letter exchange to `<queue>.dead`. What its consumer is done with, the
 //! publisher hears from `<queue>.receipts`.
 
+use crate::events;
+
 /// How often the broker hands out one message before it gives up and dead-letters it.
 ///
 /// Wide, because a consumer that dies returns all it had prefetched and so burns the count of innocent messages
@@ -45,5 +47,17 @@ impl Topology {
     /// Where messages of `event` end that its queue gave up on.
     pub fn dead_queue(&self, event: &str) -> String {
         format!("{}{event}.dead", self.prefix)
+    }
+
+    /// Where a message that came from `queue` goes to be consumed again; `None` when the queue is none of these.
+    pub fn queue_to_replay(&self, queue: &str) -> Option<String> {
+        events::NAMES.iter().find_map(|event| {
+            let (its_queue, its_receipts) = (self.queue(event), self.receipts_queue(event));
+            if queue == its_queue || queue == self.dead_queue(event) {
+                Some(its_queue)
+            } else {
+                Some(its_receipts).filter(|receipts| receipts == queue)
+            }
+        })
     }
 }

@@ -8,6 +8,7 @@ mod cancel_order;
 mod create_order;
 mod idempotency;
 mod interleavings;
+mod parked;
 mod payment_processed;
 mod read_orders;
 mod timers;

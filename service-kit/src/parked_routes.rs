@@ -1,0 +1,153 @@
+//! The routes of parked messages: look at them, replay them, discard them.
+
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tracing::info;
+
+use crate::admin::Admin;
+use crate::page::limit_of;
+use crate::parked::{self, Row};
+use crate::problem::{FieldError, Problem};
+use crate::replay::Replay;
+
+/// Everything below `/parked`.
+pub fn routes(admin: Admin) -> Router {
+    Router::new()
+        .route("/parked", get(list_parked))
+        .route("/parked/{id}", get(find_parked).delete(discard_parked))
+        .route("/parked/{id}/replay", post(replay_parked))
+        .with_state(admin)
+}
+
+async fn list_parked(State(admin): State<Admin>, page: PageAfter) -> Result<Json<Value>, Problem> {
+    let limit = usize::from(page.limit);
+    // One more than the page holds tells whether another page follows.
+    let mut rows = parked::list(&admin.database, admin.schema, page.after, i64::from(page.limit) + 1).await?;
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    let next_after = rows.last().filter(|_| has_more).map(|last| last.id);
+    Ok(Json(json!({"data": rows, "page": {"limit": limit, "nextAfter": next_after}})))
+}
+
+async fn find_parked(State(admin): State<Admin>, id: RowId) -> Result<Json<Value>, Problem> {
+    let row = parked::find(&admin.database, admin.schema, id.known()?).await?.ok_or_else(parked_not_found)?;
+    Ok(Json(json!({"data": whole(&row)})))
+}
+
+/// Answers 202: the row goes when the message has been applied.
+async fn replay_parked(State(admin): State<Admin>, id: RowId) -> Result<(StatusCode, Json<Value>), Problem> {
+    let row = parked::find(&admin.database, admin.schema, id.known()?).await?.ok_or_else(parked_not_found)?;
+    let Row { summary, body } = row;
+    let queue = admin.topology.queue_to_replay(&summary.queue).ok_or_else(queue_unknown)?;
+    let answer = json!({"data": {"id": summary.id, "queue": queue}});
+    let replay = Replay { id: summary.id, queue, message_id: summary.message_id, body };
+    admin.outbox.replay(replay).await.map_err(|_| broker_unavailable())?;
+    info!(id = summary.id, queue = summary.queue, "a parked message is replayed");
+    Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+async fn discard_parked(State(admin): State<Admin>, id: RowId) -> Result<Json<Value>, Problem> {
+    let row = parked::discard(&admin.database, admin.schema, id.known()?).await?.ok_or_else(parked_not_found)?;
+    info!(id = row.summary.id, queue = row.summary.queue, "a parked message is discarded");
+    Ok(Json(json!({"data": whole(&row)})))
+}
+
+/// With its body as JSON if nothing is lost by that, else as text if it is one, else in base64.
+fn whole(row: &Row) -> Value {
+    let json = serde_json::from_slice::<Value>(&row.body).ok().filter(|json| json.to_string().as_bytes() == row.body);
+    let (format, body) = match (json, std::str::from_utf8(&row.body)) {
+        (Some(json), _) => ("json", json),
+        (None, Ok(text)) => ("text", text.into()),
+        (None, Err(_)) => ("base64", BASE64_STANDARD.encode(&row.body).into()),
+    };
+    let mut whole = json!(row.summary);
+    whole["bodyFormat"] = format.into();
+    whole["body"] = body;
+    whole
+}
+
+fn parked_not_found() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "parked_not_found",
+        "There is no such parked message",
+        "It was applied, replayed or discarded, or never was there; GET /parked lists those that are.",
+    )
+}
+
+fn queue_unknown() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "queue_unknown",
+        "The message comes from a queue that nobody consumes",
+        "Set AMQP_PREFIX to what it was when the message was parked, or discard the message.",
+    )
+}
+
+fn broker_unavailable() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "broker_unavailable",
+        "RabbitMQ did not take the message",
+        "It is still parked: try again when RabbitMQ is back. Replaying it twice does no harm.",
+    )
+    .retry_after_seconds(5)
+}
+
+/// The `{id}` of a route; `None` when it is no number, and so names nothing.
+struct RowId(Option<i64>);
+
+impl RowId {
+    fn known(&self) -> Result<i64, Problem> {
+        self.0.ok_or_else(parked_not_found)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RowId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let id = Path::<String>::from_request_parts(parts, state).await.ok();
+        Ok(Self(id.and_then(|Path(id)| id.parse().ok())))
+    }
+}
+
+/// What part of the list is asked for: rows that were parked later than `after`, the oldest first.
+struct PageAfter {
+    limit: u16,
+    after: i64,
+}
+
+#[derive(Deserialize)]
+struct Parameters {
+    limit: Option<String>,
+    after: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PageAfter {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let Query(parameters) = Query::<Parameters>::try_from_uri(&parts.uri).map_err(|_| {
+            let detail = "give limit and after at most once each, percent-encoded";
+            Problem::validation_failed(&[FieldError::new("", "invalid_query", detail)])
+        })?;
+        let limit = limit_of(parameters.limit.as_deref());
+        let after = parameters.after.map_or(Ok(0), |after| after.parse());
+        let after = after.map_err(|_| FieldError::new("/after", "invalid_value", "must be the id of a parked message"));
+        match (limit, after) {
+            (Ok(limit), Ok(after)) => Ok(Self { limit, after }),
+            (limit, after) => {
+                let errors: Vec<FieldError> = limit.err().into_iter().chain(after.err()).collect();
+                Err(Problem::validation_failed(&errors))
+            }
+        }
+    }
+}
