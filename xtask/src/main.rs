@@ -9,6 +9,7 @@ mod up;
 
 mod down;
 mod logs;
+mod parked;
 mod ps;
 mod reconcile;
 
@@ -27,6 +28,7 @@ mod postgres;
 mod rabbitmq;
 mod services;
 
+mod admin;
 mod install;
 mod leftovers;
 mod paths;
@@ -52,6 +54,9 @@ enum Task {
     Logs(logs::Options),
     /// Compare the orders, the payments, the ledger and the card processor's book, and list every difference.
     Reconcile(reconcile::Options),
+    /// List, show, replay or discard the messages that could not be applied.
+    #[command(subcommand)]
+    Parked(parked::Command),
     /// Run every test, with a private PostgreSQL and RabbitMQ and a complete system of its own.
     Test(test::Options),
     /// Format, lints, dependency policy and generated files.
@@ -70,6 +75,7 @@ fn main() -> ExitCode {
         Task::Ps(options) => ps::run(&options),
         Task::Logs(options) => logs::run(&options),
         Task::Reconcile(options) => reconcile::run(&options),
+        Task::Parked(command) => parked::run(&command),
         Task::Test(options) => test::run(&options),
         Task::Check => check::run_all(),
         Task::Prepare(options) => prepare::run(&options),

@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use std::time::Duration;
 
+use crate::admin;
 use crate::ports::Ports;
 use crate::probe::Probe;
 use crate::process::{Environment, Part, Stage};
@@ -42,6 +43,7 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &
             let public = free.get(&name)?;
             let admin = free.get(&format!("{name}-admin"))?;
             let mut variables = vec![
+                ("ADMIN_TOKEN".to_owned(), admin::token()),
                 ("AMQP_URL".to_owned(), backing.amqp.to_owned()),
                 ("LISTEN_ADDR".to_owned(), format!("127.0.0.1:{public}")),
                 ("ADMIN_ADDR".to_owned(), format!("127.0.0.1:{admin}")),

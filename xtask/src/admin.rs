@@ -1,0 +1,94 @@
+//! The admin listeners of a running stack's services, and what they answer.
+
+use std::env;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use serde_json::Value;
+use ureq::Agent;
+use ureq::http::Request;
+
+use crate::services;
+use crate::state::{self, Phase, Process};
+
+const DEMO_TOKEN: &str = "admin-demo-token";
+/// Longer than a service waits for the database or the broker.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Which service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Service {
+    Orders,
+    Payments,
+}
+
+impl Service {
+    pub(crate) const ALL: [Self; 2] = [Self::Orders, Self::Payments];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Orders => "orders",
+            Self::Payments => "payments",
+        }
+    }
+
+    fn process(self) -> &'static str {
+        match self {
+            Self::Orders => services::ORDERS,
+            Self::Payments => services::PAYMENTS,
+        }
+    }
+}
+
+/// A way to ask the services of one stack.
+pub(crate) struct Admin {
+    processes: Vec<Process>,
+    agent: Agent,
+}
+
+impl Admin {
+    /// Of the stack that runs in this folder.
+    pub(crate) fn of_stack(dir: &Path) -> Result<Self> {
+        let running = state::running(dir)?.with_context(|| {
+            format!("nothing runs in {}: `cargo xtask up` starts a stack, --dir names another folder", dir.display())
+        })?;
+        let config = Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None);
+        Ok(Self { processes: running.processes, agent: config.build().into() })
+    }
+
+    /// The body of the answer; `None` if it is 404.
+    pub(crate) fn ask(&self, service: Service, method: &str, path: &str) -> Result<Option<Value>> {
+        let url = format!("http://127.0.0.1:{}{path}", self.port(service)?);
+        let request = Request::builder().method(method).uri(url);
+        let request = request.header("Authorization", format!("Bearer {}", token())).body(())?;
+        let mut answer = self.agent.run(request).with_context(|| format!("{} does not answer", service.process()))?;
+        let status = answer.status().as_u16();
+        let body: Value = answer.body_mut().read_json().unwrap_or_default();
+        match status {
+            200..=299 => Ok(Some(body)),
+            404 => Ok(None),
+            401 => bail!("{} has another ADMIN_TOKEN: set the same in the environment", service.process()),
+            _ => bail!("{}: {} {}", service.process(), text(&body["title"]), text(&body["detail"])),
+        }
+    }
+
+    /// Any replica will do, best one that runs.
+    fn port(&self, service: Service) -> Result<u16> {
+        let replicas = || self.processes.iter().filter(|process| process.name.starts_with(service.process()));
+        let running = replicas().find(|process| process.state == Phase::Running).or_else(|| replicas().next());
+        let port = running.and_then(|process| process.ports.get(1)).copied();
+        port.with_context(|| format!("the stack has no {}", service.process()))
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// What the services of a stack are started with, and what they are asked with.
+#[expect(clippy::disallowed_methods, reason = "it is a setting of the services, which get it from here")]
+pub(crate) fn token() -> String {
+    env::var("ADMIN_TOKEN").unwrap_or_else(|_| DEMO_TOKEN.to_owned())
+}
