@@ -39,16 +39,7 @@ impl Copies {
 
     /// Adds a message that is in no other queue.
     pub fn add(&self, message: &str) {
-        waiting().block_on(async {
-            let (_connection, channel) = connect().await;
-            channel.confirm_select(lapin::options::ConfirmSelectOptions::default()).await.expect("confirms are on");
-            let (straight, queue) = ("".into(), self.queue.as_str().into());
-            let persistent = BasicProperties::default().with_delivery_mode(2);
-            let sent = channel
-                .basic_publish(straight, queue, BasicPublishOptions::default(), message.as_bytes(), persistent)
-                .await;
-            assert!(sent.expect("it is sent").await.expect("it is answered").is_ack(), "the broker has not taken it");
-        });
+        publish(&self.queue, message);
     }
 
     pub fn read(&self) -> Vec<String> {
@@ -62,6 +53,18 @@ impl Copies {
             channel.queue_delete(queue, QueueDeleteOptions::default()).await.expect("the queue is deleted");
         });
     }
+}
+
+/// Adds a message to this queue alone.
+pub fn publish(queue: &str, message: &str) {
+    waiting().block_on(async {
+        let (_connection, channel) = connect().await;
+        channel.confirm_select(lapin::options::ConfirmSelectOptions::default()).await.expect("confirms are on");
+        let (straight, persistent) = ("".into(), BasicProperties::default().with_delivery_mode(2));
+        let options = BasicPublishOptions::default();
+        let sent = channel.basic_publish(straight, queue.into(), options, message.as_bytes(), persistent).await;
+        assert!(sent.expect("it is sent").await.expect("it is answered").is_ack(), "the broker has not taken it");
+    });
 }
 
 /// Every message that waits in any queue of the broker, with its properties.

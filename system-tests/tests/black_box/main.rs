@@ -22,6 +22,7 @@ mod idempotency;
 mod life_of_an_order;
 mod orphaned_statements;
 mod ownership;
+mod parked;
 mod payment_deaths;
 mod reconcile;
 mod survival;

@@ -10,4 +10,5 @@ mod broker_trouble;
 mod database_trouble;
 mod events;
 mod life_of_an_order;
+mod parked;
 mod races;

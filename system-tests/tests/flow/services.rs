@@ -16,11 +16,13 @@ use uuid::Uuid;
 
 /// How long a fact may take to come true. Generous: it is waited for, not measured.
 pub const DEADLINE: Duration = Duration::from_secs(30);
+const ADMIN_TOKEN: &str = "a-token-of-operators";
 
 /// The running services.
 pub struct Services {
     orders: SocketAddr,
     payments: SocketAddr,
+    admins: [SocketAddr; 2],
     /// A superuser's view of the database.
     pub database: PgPool,
     /// The names at the broker.
@@ -51,6 +53,7 @@ impl Services {
                 ("--amqp-url", amqp_url),
                 ("--amqp-prefix", prefix.as_str()),
                 ("--auth-demo-tokens", DEMO_TOKENS),
+                ("--admin-token", ADMIN_TOKEN),
             ];
             let named = pairs.into_iter().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
             std::iter::once("service".to_owned()).chain(named).collect::<Vec<_>>()
@@ -65,21 +68,25 @@ impl Services {
         let stop = CancellationToken::new();
         let (orders_listener, orders) = socket().await;
         let (payments_listener, payments) = socket().await;
+        let (orders_admin_listener, orders_admin) = socket().await;
+        let (payments_admin_listener, payments_admin) = socket().await;
         let running = vec![
             tokio::spawn(orders_service::serve(
                 orders_service::config::Config::parse_from(orders_arguments),
                 orders_listener,
-                socket().await.0,
+                orders_admin_listener,
                 stop.clone(),
             )),
             tokio::spawn(payments_service::serve(
                 payments_service::config::Config::parse_from(payments_arguments),
                 payments_listener,
-                socket().await.0,
+                payments_admin_listener,
                 stop.clone(),
             )),
         ];
-        let services = Self { orders, payments, database, topology: Topology::with_prefix(prefix), stop, running };
+        let topology = Topology::with_prefix(prefix);
+        let admins = [orders_admin, payments_admin];
+        let services = Self { orders, payments, admins, database, topology, stop, running };
         services.become_ready().await;
         services
     }
@@ -119,7 +126,7 @@ impl Services {
     pub fn spawn_pay(&self, id: OrderId, card: &'static str) -> JoinHandle<(u16, Value)> {
         let url = format!("http://{}/api/payments/pay/{id}", self.payments);
         let card = json!({"number": card, "cvt": 345, "expiry": "4/12/2020"});
-        tokio::task::spawn_blocking(move || send("POST", &url, &json!({"creditCardDetails": card})))
+        tokio::task::spawn_blocking(move || send("POST", &url, TOKEN, &json!({"creditCardDetails": card})))
     }
 
     pub async fn cancel(&self, id: OrderId) -> (u16, Value) {
@@ -197,7 +204,32 @@ impl Services {
     pub async fn send(&self, method: &'static str, path: &str, body: Value) -> (u16, Value) {
         let address = if path.starts_with("/api/orders") { self.orders } else { self.payments };
         let url = format!("http://{address}{path}");
-        tokio::task::spawn_blocking(move || send(method, &url, &body)).await.expect("no panic")
+        tokio::task::spawn_blocking(move || send(method, &url, TOKEN, &body)).await.expect("no panic")
+    }
+
+    /// Asks the orders service as an operator.
+    pub async fn ask_orders(&self, method: &'static str, path: &str) -> (u16, Value) {
+        ask(self.admins[0], method, path).await
+    }
+
+    /// Asks the payments service as an operator.
+    pub async fn ask_payments(&self, method: &'static str, path: &str) -> (u16, Value) {
+        ask(self.admins[1], method, path).await
+    }
+
+    /// Waits until the payments service has this line among its metrics.
+    pub async fn metric_becomes(&self, line: &str) {
+        let mut last = String::new();
+        let waiting = async {
+            while !last.lines().any(|found| found == line) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let url = format!("http://{}/metrics", self.admins[1]);
+                let scrape = move || ureq::get(url).call().expect("an answer").body_mut().read_to_string();
+                last = tokio::task::spawn_blocking(scrape).await.expect("no panic").expect("a text");
+            }
+        };
+        let came_true = tokio::time::timeout(DEADLINE, waiting).await.is_ok();
+        assert!(came_true, "{line} does not come up in\n{last}");
     }
 }
 
@@ -211,10 +243,16 @@ fn option_env(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn send(method: &str, url: &str, body: &Value) -> (u16, Value) {
+async fn ask(admin: SocketAddr, method: &'static str, path: &str) -> (u16, Value) {
+    let url = format!("http://{admin}{path}");
+    let asking = move || send(method, &url, ADMIN_TOKEN, &Value::Null);
+    tokio::task::spawn_blocking(asking).await.expect("no panic")
+}
+
+fn send(method: &str, url: &str, token: &str, body: &Value) -> (u16, Value) {
     let agent: ureq::Agent =
         ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(DEADLINE)).build().into();
-    let request = ureq::http::Request::builder().method(method).uri(url).header("Authorization", TOKEN);
+    let request = ureq::http::Request::builder().method(method).uri(url).header("Authorization", token);
     let answer = if body.is_null() {
         agent.run(request.body(()).expect("a request"))
     } else {
