@@ -147,6 +147,15 @@ mod tests {
     }
 
     #[test]
+    fn a_token_of_operators_is_long_or_none() {
+        assert!("".parse::<AdminToken>().is_ok_and(|token| token.0.is_none()));
+        assert!("admin-demo-token".parse::<AdminToken>().is_ok_and(|token| token.0.is_some()));
+        for refused in ["too-short-token", "with a space in it", "not-in-ASCII-\u{e4}\u{f6}\u{fc}"] {
+            assert!(refused.parse::<AdminToken>().is_err(), "{refused:?}");
+        }
+    }
+
+    #[test]
     fn anything_else_is_nobody() {
         for header in ["", "Bearer", "Bearer ", "Basic thisisajwttoken", "thisisajwttoke", "thisisajwttokenn", "="] {
             assert_user(header, None);

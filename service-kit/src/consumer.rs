@@ -57,7 +57,8 @@ type Handler = Arc<dyn Fn(Vec<Message>) -> BoxFuture<'static, Result<Vec<Refused
 /// What a message said, without the broker's side of it.
 #[derive(Clone, Debug)]
 struct Message {
-    message_id: Option<String>,
+    /// What AMQP calls `message_id`.
+    amqp_id: Option<String>,
     body: Vec<u8>,
     /// The row of `parked` that it was replayed from.
     replay_of: Option<i64>,
@@ -66,7 +67,7 @@ struct Message {
 impl Message {
     /// The id of the event, if it has one.
     fn id(&self) -> Option<Uuid> {
-        self.message_id.as_deref()?.parse().ok()
+        self.amqp_id.as_deref()?.parse().ok()
     }
 }
 
@@ -293,7 +294,7 @@ impl Worker {
         };
         let has_patience = |_: &sqlx::Error| !end_of_session.is_cancelled();
         for Refused { message, kind, reason } in refused {
-            let Message { message_id, body, replay_of } = message;
+            let Message { amqp_id: message_id, body, replay_of } = message;
             replayed.retain(|row| Some(*row) != replay_of);
             let parked = Parked { queue: self.subscription.queue.clone(), message_id, body, reason, replay_of };
             let park = || parked::insert(&self.database, self.schema, &parked);
@@ -313,8 +314,8 @@ impl Worker {
 
 impl From<Delivery> for Message {
     fn from(delivery: Delivery) -> Self {
-        let message_id = delivery.properties.message_id().as_ref().map(ToString::to_string);
-        Self { message_id, replay_of: replay::row_of(&delivery.properties), body: delivery.data }
+        let amqp_id = delivery.properties.message_id().as_ref().map(ToString::to_string);
+        Self { amqp_id, replay_of: replay::row_of(&delivery.properties), body: delivery.data }
     }
 }
 

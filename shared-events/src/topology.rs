@@ -61,3 +61,24 @@ impl Topology {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_goes_back_to_where_it_is_consumed() {
+        let topology = Topology::with_prefix("ours-");
+        for (from, to) in [
+            ("ours-payment-create-event", Some("ours-payment-create-event")),
+            ("ours-payment-cancel-event.dead", Some("ours-payment-cancel-event")),
+            ("ours-payment-processed-event.receipts", Some("ours-payment-processed-event.receipts")),
+            ("payment-create-event", None),
+            ("theirs-payment-create-event.dead", None),
+            ("ours-another-event", None),
+            ("", None),
+        ] {
+            assert_eq!(topology.queue_to_replay(from).as_deref(), to, "{from:?}");
+        }
+    }
+}

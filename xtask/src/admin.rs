@@ -70,7 +70,7 @@ impl Admin {
             200..=299 => Ok(Some(body)),
             404 => Ok(None),
             401 => bail!("{} has another ADMIN_TOKEN: set the same in the environment", service.process()),
-            _ => bail!("{}: {} {}", service.process(), text(&body["title"]), text(&body["detail"])),
+            _ => bail!("{}: {}: {}", service.process(), text(&body["title"]), text(&body["detail"])),
         }
     }
 

@@ -76,7 +76,7 @@ pub(crate) struct ParkedId {
 /// A parked message as its service tells of it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Parked {
+struct Row {
     id: i64,
     queue: String,
     message_id: Option<String>,
@@ -116,7 +116,7 @@ fn for_each(admin: &Admin, which: &Which, work: fn(&Admin, ParkedId) -> Result<E
     let mut ids = which.ids.clone();
     if which.all {
         for (service, parked) in list_all(admin, &Service::ALL)? {
-            ids.push(ParkedId { service, row: Parked::deserialize(parked)?.id });
+            ids.push(ParkedId { service, row: Row::deserialize(parked)?.id });
         }
     }
     if ids.is_empty() {
@@ -169,7 +169,7 @@ fn outcome(admin: &Admin, id: ParkedId) -> Result<Outcome> {
         thread::sleep(LOOK_AGAIN);
     }
     for (service, parked) in list_after(admin, id.service, id.row)? {
-        let parked = Parked::deserialize(parked)?;
+        let parked = Row::deserialize(parked)?;
         if parked.replay_of == Some(id.row) {
             return Ok(Outcome::ParkedAgain(ParkedId { service, row: parked.id }, parked.reason));
         }
@@ -212,7 +212,7 @@ fn table(parked: &[(Service, Value)]) -> Result<String> {
     }
     let mut lines = vec![format!("{:<14} {:<20} {:>7}  {:<24} REASON", "ID", "PARKED AT", "BYTES", "QUEUE")];
     for (service, parked) in parked {
-        let Parked { id, queue, bytes, reason, parked_at, .. } = Parked::deserialize(parked)?;
+        let Row { id, queue, bytes, reason, parked_at, .. } = Row::deserialize(parked)?;
         let id = ParkedId { service: *service, row: id }.to_string();
         let parked_at = parked_at.split('.').next().unwrap_or_default();
         lines.push(format!("{id:<14} {parked_at:<20} {bytes:>7}  {queue:<24} {reason}"));
@@ -221,7 +221,7 @@ fn table(parked: &[(Service, Value)]) -> Result<String> {
 }
 
 fn page(id: ParkedId, shown: &Value) -> Result<String> {
-    let Parked { queue, message_id, bytes, reason, replay_of, parked_at, .. } = Parked::deserialize(shown)?;
+    let Row { queue, message_id, bytes, reason, replay_of, parked_at, .. } = Row::deserialize(shown)?;
     let mut lines = vec![
         format!("id          {id}"),
         format!("queue       {queue}"),
