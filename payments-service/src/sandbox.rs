@@ -17,8 +17,8 @@ use crate::processor::{AttemptId, CardProcessor, Charge, NoAnswer, Record, Verdi
 pub const SCHEMA: &str = "sandbox";
 /// The tables of the schema.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations/sandbox");
-/// How many connections its book needs.
-pub const CONNECTIONS: u32 = 4;
+/// How many connections its book needs: pays and settlements ask at the same time.
+pub const CONNECTIONS: u32 = 16;
 
 /// How long the slow card takes.
 const SLOW: Duration = Duration::from_secs(3);

@@ -162,13 +162,14 @@ with setting as (
     where a.outcome <> 'started' and c.attempt_id is null
 
     union all
-    select 'book_differs', a.order_id, concat_ws(' ', p.bill, p.currency, a.outcome),
-        concat_ws(' ', c.amount, c.currency, c.status, 'of order ' || nullif(c.order_id, a.order_id)), null
+    select 'book_differs', a.order_id, concat_ws(' ', p.bill, p.currency, a.outcome, a.decline_code),
+        concat_ws(' ', c.amount, c.currency, c.status, c.decline_code, 'of order ' || nullif(c.order_id, a.order_id)), null
     from payments.attempts a
     join payments.payments p using (order_id)
     join sandbox.charges c on c.attempt_id = a.id
     where (c.order_id, c.amount, c.currency) is distinct from (a.order_id, p.bill, p.currency)
         or a.outcome not in ('started', case c.status when 'refunded' then 'approved' else c.status end)
+        or a.outcome = 'declined' and a.decline_code is distinct from c.decline_code
 
     union all
     select 'refund_differs', p.order_id, 'payment ' || p.status, 'charge ' || c.status, null

@@ -121,6 +121,7 @@ const TAMPERING: &[(&str, &[&str])] = &[
     ("update sandbox.charges set amount = amount + 1 where amount = 300", &["book_differs"]),
     ("update sandbox.charges set currency = 'EUR' where status = 'refunded'", &["book_differs"]),
     ("update sandbox.charges set order_id = gen_random_uuid() where status = 'refunded'", &["book_differs"]),
+    ("update sandbox.charges set decline_code = 'lost_card' where amount = 200", &["book_differs"]),
     ("update sandbox.charges set status = 'approved' where amount = 200", &["book_differs"]),
     ("update sandbox.charges set status = 'declined' where amount = 700", &["book_differs"]),
     ("update sandbox.charges set status = 'approved' where status = 'refunded'", &["refund_differs"]),
