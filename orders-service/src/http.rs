@@ -9,6 +9,7 @@ use axum::{Json, Router};
 use serde_json::json;
 use service_kit::auth::User;
 use service_kit::body::Body;
+use service_kit::crash_point::crash_point;
 use service_kit::http::{PathId, etag, unless_known};
 use service_kit::idempotency::{IdempotencyKey, key_reused, replayed};
 use service_kit::page::{Page, PageRequest};
@@ -43,6 +44,7 @@ async fn create_order(
     match app.placing.submit(new).await.unwrap_or_else(|| Err(Problem::unavailable()))? {
         Placed::Now(order) => {
             info!(order.id = %order.id, "an order was placed");
+            crash_point("order placed, client not answered");
             Ok(created(&order))
         }
         Placed::Before(order) => {
@@ -86,6 +88,7 @@ async fn cancel_order(State(app): State<App>, User(user): User, PathId(id): Path
         let changed = orders::apply(&app.database, &app.outbox, app.delivery_delay, &[change]).await?;
         if let Some(order) = changed.into_values().next() {
             info!(order.id = %order.id, "an order was cancelled by its owner");
+            crash_point("order cancelled, client not answered");
             return Ok(shown(&order));
         }
         // Something else changed the order meanwhile: look again and decide anew.

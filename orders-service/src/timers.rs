@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use service_kit::crash_point::crash_point;
 use service_kit::process::repeat;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -55,6 +56,7 @@ async fn decide(app: &App, due: Vec<Order>, decision: fn(&Order) -> Option<Chang
     }
     for order in orders::apply(&app.database, &app.outbox, app.delivery_delay, &changes).await?.values() {
         info!(order.id = %order.id, order.status = order.status.name(), "an order's time has come");
+        crash_point("order delivered, timer not done");
     }
     Ok(true)
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use service_kit::crash_point::crash_point;
 use service_kit::database::retry;
 use service_kit::idempotency::Claim;
 use shared_events::ids::{OrderId, UserId};
@@ -92,7 +93,9 @@ pub async fn pay(
         }
         // Somebody else changed the payment meanwhile: look again and decide anew.
     };
+    crash_point("attempt committed, processor not asked");
     let payment = charge(app, begun, attempt_id, card).await?;
+    crash_point("outcome recorded, client not answered");
     match claim {
         None => Ok(Paid::Now(payment)),
         Some(claim) => Ok(Paid::Now(recorded(app, claim, attempt_id).await?)),
@@ -116,6 +119,7 @@ async fn charge(app: &App, payment: Payment, attempt_id: AttemptId, card: Card) 
         }
     };
 
+    crash_point("card charged, not recorded");
     match retry(PATIENCE_FOR_DATABASE, || settle(app, payment.clone(), attempt_id, &verdict)).await {
         Ok(settled) => Ok(settled),
         Err(problem) => {

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use service_kit::crash_point::crash_point;
 use service_kit::process::repeat;
 use service_kit::trace_context;
 use tokio_util::sync::CancellationToken;
@@ -75,10 +76,12 @@ async fn settle_charge(app: &App, mut payment: Payment, attempt_id: AttemptId) -
     let mut record =
         ask(&app.processor, app.processor_timeout, |processor| async move { processor.look_up(attempt_id).await })
             .await?;
+    crash_point("charge looked up, not recorded");
     if let (Record::NotFound, Some(amount), Some(currency)) = (&record, payment.bill, payment.currency) {
         let request = VoidRequest { attempt_id, order_id: payment.order_id, amount, currency };
         record = ask(&app.processor, app.processor_timeout, |processor| async move { processor.void(request).await })
             .await?;
+        crash_point("attempt voided, not recorded");
     }
     let verdict = match record {
         Record::Ended(verdict) => verdict,
@@ -95,6 +98,7 @@ async fn settle_charge(app: &App, mut payment: Payment, attempt_id: AttemptId) -
 
 async fn settle_refund(app: &App, payment: Payment, attempt_id: AttemptId) -> Result<(), Unsettled> {
     ask(&app.processor, app.processor_timeout, |processor| async move { processor.refund(attempt_id).await }).await?;
+    crash_point("card refunded, not recorded");
     let Some(change) = payment.refund() else { return Ok(()) };
     // Nothing but this worker changes a refunding payment; should the change be outdated, it comes up again.
     let refunded = payments::apply(&app.database, &app.outbox, app.settle_after(), &[change]).await?;

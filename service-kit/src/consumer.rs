@@ -27,6 +27,7 @@ use tracing::{error, warn};
 use uuid::Uuid;
 
 use crate::broker::{Broker, Session, within};
+use crate::crash_point::crash_point;
 use crate::database::{is_refusal, retry_while};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
@@ -107,6 +108,7 @@ impl Subscription {
             async move {
                 let (events, mut refused) = decode::<E>(messages);
                 let envelopes = events.iter().map(|(_, envelope)| envelope.clone()).collect();
+                crash_point("event consumed, not applied");
                 let impossible = apply(envelopes).await?;
                 let reasons: HashMap<Uuid, String> =
                     impossible.into_iter().map(|impossible| (impossible.event_id, impossible.reason)).collect();
@@ -155,6 +157,7 @@ impl Subscription {
                         Err(problem) => refused.push(Refused::malformed(message, problem)),
                     }
                 }
+                crash_point("receipt consumed, event not forgotten");
                 outbox.forget(&settled).await?;
                 Ok(refused)
             }
@@ -263,7 +266,9 @@ impl Worker {
             let ids = batch.iter().filter_map(Message::id).collect();
             self.settle(batch, end_of_session).await?;
             if let Some(queue) = &self.subscription.receipts_queue {
+                crash_point("event applied, receipt not made");
                 self.outbox.send_receipt(queue, ids);
+                crash_point("receipt made, event not acknowledged");
             }
             let multiple = BasicAckOptions { multiple: true };
             within(BROKER_DEADLINE, "acknowledging", channel.basic_ack(last_tag, multiple)).await?;

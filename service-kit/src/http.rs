@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::crash_point::crash_point;
 use crate::pool::Database;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State};
@@ -65,6 +66,7 @@ pub async fn serve(
     let requests = TaskTracker::new();
     let routes = routes.layer(middleware::from_fn_with_state(readiness, refuse_until_ready));
     serve_plainly(listener, with_conventions(routes, limits, &requests), stop).await?;
+    crash_point("connections closed, not stopped");
     requests.close();
     if tokio::time::timeout(DRAIN_DEADLINE, requests.wait()).await.is_err() {
         warn!(requests = requests.len(), "requests were still running at the stop");

@@ -32,5 +32,7 @@ pub mod admin;
 pub mod metrics;
 mod parked_routes;
 
+pub mod crash_point;
+
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::broker::Broker;
+use crate::crash_point::crash_point;
 use crate::message::Message;
 use crate::relay::Relay;
 use crate::replay::{self, Asked, NotTaken, Replay, Replays};
@@ -64,6 +65,7 @@ impl Outbox {
     /// Hands over events that have just been committed. Never waits: what does not fit is in the table.
     pub fn hand_over(&self, messages: Vec<Message>) {
         if !messages.is_empty() {
+            crash_point("event committed, not handed over");
             drop(self.committed.try_send(messages));
         }
     }

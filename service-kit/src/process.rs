@@ -45,6 +45,8 @@ fn serve<Service>(settings: &Settings, service: impl FnOnce(CancellationToken) -
 where
     Service: Future<Output = anyhow::Result<()>>,
 {
+    #[cfg(feature = "crash-points")]
+    crate::crash_point::watch(settings.crash_points.clone());
     if let Err(problem) = telemetry::start(settings) {
         eprintln!("RUST_LOG: {problem:#}");
         return ExitCode::FAILURE;

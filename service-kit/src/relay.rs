@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::broker::{Broker, Session, within};
+use crate::crash_point::crash_point;
 use crate::message::Message;
 use crate::outbox::{Addressed, BATCH, Table, ToSend};
 
@@ -66,6 +67,7 @@ impl Relay {
                     self.publish(channel, &messages.collect::<Vec<_>>()).await?;
                 }
                 _ = self.to_send.receipts.recv_many(&mut receipts, BATCH) => {
+                    crash_point("receipt made, not sent");
                     let sending = send_receipts(channel, receipts.drain(..));
                     tokio::time::timeout(BROKER_DEADLINE, sending).await.context("no confirm in time")??;
                 }
@@ -129,6 +131,7 @@ impl Relay {
                 warn!(%problem, "events will be published again later than they could be");
             }
             outcome?;
+            crash_point("event confirmed, without receipt");
             if !unconfirmed.is_empty() {
                 let events = unconfirmed.len();
                 warn!(events, "the broker could not route or store events; declaring the queues again");
@@ -150,6 +153,7 @@ impl Relay {
             let sent = channel.basic_publish(exchange, routing_key, mandatory, &body, message.properties()).await?;
             confirms.push((message.id, sent));
         }
+        crash_point("event published, not confirmed");
         let mut taken = HashSet::with_capacity(batch.len());
         let mut returned = Vec::new();
         for (id, confirm) in confirms {

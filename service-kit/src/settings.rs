@@ -83,6 +83,11 @@ pub struct Settings {
     /// What is logged, as tracing's filter directives.
     #[arg(long, env, default_value = "info", value_name = "FILTER")]
     pub rust_log: String,
+
+    /// The folder in which tests arm crash points.
+    #[cfg(feature = "crash-points")]
+    #[arg(long, env, hide = true)]
+    pub crash_points: Option<std::path::PathBuf>,
 }
 
 impl Settings {

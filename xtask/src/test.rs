@@ -83,10 +83,12 @@ impl Run<'_> {
             })?;
         }
         if packages.is_empty() || packages.iter().any(|package| package == SYSTEM_TESTS) {
-            let binaries = up::build(Profile::Debug)?;
+            let binaries = up::build(Profile::Tests)?;
             let plan = Plan { binaries, durability: Durability::Full, ..Plan::for_tests(Extent::Whole) };
             let settings = [
                 ("DELIVERY_DELAY", "2s".to_owned()),
+                // In the working folder of each process, so that one of them can be chosen.
+                ("CRASH_POINTS", "crash-points".to_owned()),
                 ("AUTH_DEMO_TOKENS", "thisisajwttoken=somerandomuserid,alice-token=alice".to_owned()),
             ];
             self.with_stack("system-test-stack", &plan, &settings, |run, state, dir| {

@@ -52,6 +52,8 @@ pub(crate) struct Options {
 pub(crate) enum Profile {
     Debug,
     Release,
+    /// Without optimisation, and with the points at which tests have them die.
+    Tests,
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
@@ -90,6 +92,7 @@ pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
     let (arguments, folder): (&[&str], _) = match profile {
         Profile::Debug => (&[], "debug"),
         Profile::Release => (&["--release"], "release"),
+        Profile::Tests => (&["--features", "orders-service/crash-points,payments-service/crash-points"], "debug"),
     };
     print::out(format_args!("building the services ({folder})"));
     let mut cargo = paths::cargo();

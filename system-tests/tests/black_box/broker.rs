@@ -5,6 +5,7 @@ use std::process::Command;
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use shared_events::events::{Event, PaymentCancel, PaymentCreate, PaymentProcessed};
 use shared_events::topology::Topology;
 use uuid::Uuid;
 
@@ -76,6 +77,26 @@ pub fn read_messages(tell: Reader) {
             tell(&place, message.as_bytes());
         }
     }
+}
+
+/// How many messages wait in the queues of the services, where there are any.
+pub fn waiting_messages() -> Vec<(String, u32)> {
+    let topology = Topology::default();
+    let events = [PaymentCreate::NAME, PaymentCancel::NAME, PaymentProcessed::NAME];
+    let queues = events
+        .iter()
+        .flat_map(|event| [topology.queue(event), topology.receipts_queue(event), topology.dead_queue(event)]);
+    waiting().block_on(async {
+        let (_connection, channel) = connect().await;
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let mut waiting = Vec::new();
+        for name in queues {
+            let queue = channel.queue_declare(name.as_str().into(), passive, FieldTable::default()).await;
+            waiting.push((name, queue.expect("the queue is there").message_count()));
+        }
+        waiting.retain(|(_, messages)| *messages > 0);
+        waiting
+    })
 }
 
 /// As the broker itself lists them.

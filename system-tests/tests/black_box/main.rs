@@ -4,6 +4,7 @@
 
 mod broker;
 mod client;
+mod crash;
 mod database;
 mod load;
 mod money;
@@ -15,6 +16,7 @@ mod storage;
 mod table_lock;
 
 mod card_secrecy;
+mod crash_points;
 mod differences;
 mod gateway_bodies;
 mod gateway_errors;
@@ -25,4 +27,5 @@ mod ownership;
 mod parked;
 mod payment_deaths;
 mod reconcile;
+mod shutdown;
 mod survival;

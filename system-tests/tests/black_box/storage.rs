@@ -4,6 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 use tokio::runtime::{self, Runtime};
@@ -76,6 +77,14 @@ pub fn read_rows(tell: Reader) {
             tell(table, row.as_bytes());
         }
     }
+}
+
+/// What a query for one value finds.
+pub fn read_value(query: &'static str) -> Result<Value, sqlx::Error> {
+    waiting().block_on(async {
+        let mut database = PgConnection::connect(&Stack::now().postgres).await?;
+        sqlx::query_scalar(query).fetch_one(&mut database).await
+    })
 }
 
 /// Writes everything to the files that PostgreSQL has only in memory so far.
