@@ -5,6 +5,7 @@
 //! an event that waits there is late and not lost.
 
 use std::collections::{HashMap, HashSet};
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -28,6 +29,8 @@ const SWEEP_AFTER: TimeDelta = TimeDelta::seconds(2);
 /// With more messages than this, a queue is slow, and what has no receipt is taken to be in it.
 const CROWD: u32 = 5000;
 const BROKER_DEADLINE: Duration = Duration::from_secs(5);
+/// How long after the stop the rest of the service may take to end, if a client keeps hold of it.
+const LAST_CALL: Duration = Duration::from_secs(8);
 
 /// Publishes the outbox of one schema.
 pub struct Relay {
@@ -42,10 +45,15 @@ impl Relay {
         Self { broker, table, events, to_send }
     }
 
-    /// Publishes until `stop`, through as many sessions with the broker as it takes.
+    /// Publishes, through as many sessions with the broker as it takes, until `stop` and all that is committed before
+    /// the service ends: what its last requests have led to is not left to the sweeper.
     pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut last_call = pin!(async {
+            stop.cancelled().await;
+            tokio::time::sleep(LAST_CALL).await;
+        });
         while let Some(session) = self.broker.session("publisher", &stop).await {
-            match self.publish_on(&session, &stop).await {
+            match self.publish_on(&session, last_call.as_mut()).await {
                 Ok(()) => return Ok(()),
                 Err(problem) => warn!("publishing was interrupted: {problem:#}"),
             }
@@ -53,7 +61,11 @@ impl Relay {
         Ok(())
     }
 
-    async fn publish_on(&mut self, session: &Session, stop: &CancellationToken) -> anyhow::Result<()> {
+    async fn publish_on(
+        &mut self,
+        session: &Session,
+        mut last_call: Pin<&mut impl Future<Output = ()>>,
+    ) -> anyhow::Result<()> {
         let channel = &session.channel;
         within(BROKER_DEADLINE, "asking for confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
         let mut sweep = tokio::time::interval(SWEEP_PERIOD);
@@ -61,7 +73,11 @@ impl Relay {
         let (mut committed, mut receipts) = (Vec::new(), Vec::new());
         loop {
             tokio::select! {
-                _ = self.to_send.committed.recv_many(&mut committed, BATCH) => {
+                received = self.to_send.committed.recv_many(&mut committed, BATCH) => {
+                    // Nobody is left who could commit something.
+                    if received == 0 && self.to_send.receipts.is_empty() {
+                        return Ok(());
+                    }
                     // What has waited here through an outage is left to the sweeper, which has it too.
                     let messages = committed.drain(..).flatten().filter(|message| message.age() < SWEEP_AFTER);
                     self.publish(channel, &messages.collect::<Vec<_>>()).await?;
@@ -73,7 +89,7 @@ impl Relay {
                 }
                 Some(asked) = self.to_send.replays.recv() => asked.publish(&self.broker, channel).await?,
                 _ = sweep.tick() => self.sweep(session).await?,
-                () = stop.cancelled() => return Ok(()),
+                () = &mut last_call => return Ok(()),
             }
         }
     }
