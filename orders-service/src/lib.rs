@@ -26,6 +26,7 @@ use service_kit::consumer::{self, Subscription};
 use service_kit::database;
 use service_kit::http::{Readiness, serve as serve_http};
 use service_kit::idempotency::{self, Claims};
+use service_kit::listening;
 use service_kit::metrics::Metrics;
 use service_kit::outbox::{self, Outbox};
 use service_kit::pool::Database;
@@ -33,7 +34,7 @@ use service_kit::problem::Problem;
 use service_kit::process::Parts;
 use shared_events::events::{Event, PaymentCancel, PaymentCreate, PaymentProcessed};
 use sqlx::migrate::Migrator;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -81,15 +82,15 @@ impl FromRef<App> for Authenticator {
 /// Runs the service until `stop`.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let settings = &config.settings;
-    let listener = TcpListener::bind(settings.listen_addr).await?;
+    let socket = listening::bind(settings.listen_addr)?;
     let admin_listener = TcpListener::bind(settings.admin_addr).await?;
-    serve(config, listener, admin_listener, stop).await
+    serve(config, socket, admin_listener, stop).await
 }
 
 /// Runs the service on sockets that are already open, so that tests can choose them.
 pub async fn serve(
     config: Config,
-    listener: TcpListener,
+    socket: TcpSocket,
     admin_listener: TcpListener,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -114,13 +115,14 @@ pub async fn serve(
         limits: settings.limits(),
     };
     parts.start("admin", |stop| admin::serve(admin_listener, admin, stop));
-    parts.start("API", |stop| serve_http(listener, routes, readiness.clone(), settings.limits(), stop));
     parts.start("placing", |_| placing_workers.finish());
     if !database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, settings, &stop).await? {
-        drop(app);
+        drop((app, routes));
         return parts.finish().await;
     }
+    let listener = listening::listen(socket)?;
     readiness.declare();
+    parts.start("API", |stop| serve_http(listener, routes, settings.limits(), stop));
     parts.start("outbox relay", |stop| relay.run(stop));
     parts.start("consumer", |stop| {
         let events = app.clone();

@@ -18,7 +18,8 @@ use tokio_util::task::TaskTracker;
 use tracing::error;
 
 use crate::auth::AdminToken;
-use crate::http::{Limits, Readiness, health_routes, refuse_until_ready, serve_plainly, with_conventions};
+use crate::http::{Limits, Readiness, health_routes, refuse_until_ready, with_conventions};
+use crate::listening;
 use crate::metrics::{self, Metrics, Stored};
 use crate::outbox::Outbox;
 use crate::parked_routes;
@@ -50,7 +51,7 @@ pub struct Admin {
 
 /// Serves operators until `stop`.
 pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken) -> anyhow::Result<()> {
-    serve_plainly(listener, routes(admin), stop).await
+    listening::serve(listener, routes(admin), stop).await
 }
 
 /// Everything that operators can ask for.

@@ -15,7 +15,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,14 +23,15 @@ use tower_http::trace::TraceLayer;
 use tracing::{Instrument, Span, error, info_span, warn};
 use uuid::Uuid;
 
+use crate::listening;
 use crate::problem::{self, Problem};
 use crate::trace_context;
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// How long open connections may go on after the stop; half-sent requests would hold it for ever.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+/// How long requests may go on whose connections are closed, after the stop.
+const FINISH_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Whether the service has prepared its database. Until then requests are refused, not left waiting.
+/// Whether the service has prepared its database and listens.
 #[derive(Clone, Default)]
 pub struct Readiness(Arc<AtomicBool>);
 
@@ -59,16 +59,14 @@ pub struct Limits {
 pub async fn serve(
     listener: TcpListener,
     routes: Router,
-    readiness: Readiness,
     limits: Limits,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let requests = TaskTracker::new();
-    let routes = routes.layer(middleware::from_fn_with_state(readiness, refuse_until_ready));
-    serve_plainly(listener, with_conventions(routes, limits, &requests), stop).await?;
+    listening::serve(listener, with_conventions(routes, limits, &requests), stop).await?;
     crash_point("connections closed, not stopped");
     requests.close();
-    if tokio::time::timeout(DRAIN_DEADLINE, requests.wait()).await.is_err() {
+    if tokio::time::timeout(FINISH_DEADLINE, requests.wait()).await.is_err() {
         warn!(requests = requests.len(), "requests were still running at the stop");
     }
     Ok(())
@@ -96,25 +94,6 @@ async fn ready(State((database, readiness)): State<(Database, Readiness)>) -> (S
         Ok(Ok(true)) => (StatusCode::OK, "ready"),
         _ => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
     }
-}
-
-pub(crate) async fn serve_plainly(listener: TcpListener, app: Router, stop: CancellationToken) -> anyhow::Result<()> {
-    let listener = listener.tap_io(|connection| {
-        // Nagle's algorithm would hold small answers back; axum leaves it on.
-        if let Err(problem) = connection.set_nodelay(true) {
-            warn!(%problem, "TCP_NODELAY cannot be set");
-        }
-    });
-    let server = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let deadline = async {
-        stop.cancelled().await;
-        tokio::time::sleep(DRAIN_DEADLINE).await;
-    };
-    tokio::select! {
-        ended = server => ended?,
-        () = deadline => warn!("connections were still open at the stop"),
-    }
-    Ok(())
 }
 
 /// What is shared by all requests of one server.

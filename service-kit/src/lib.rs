@@ -12,6 +12,7 @@ pub mod auth;
 pub mod body;
 pub mod http;
 pub mod idempotency;
+pub mod listening;
 pub mod page;
 pub mod problem;
 pub mod trace_context;

@@ -1,6 +1,6 @@
 //! Both services, running, and a client of their routes.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use clap::Parser;
@@ -9,7 +9,7 @@ use service_kit::testing::{self, DEMO_TOKENS, TOKEN};
 use shared_events::ids::OrderId;
 use shared_events::topology::Topology;
 use sqlx::PgPool;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -17,6 +17,8 @@ use uuid::Uuid;
 /// How long a fact may take to come true. Generous: it is waited for, not measured.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 const ADMIN_TOKEN: &str = "a-token-of-operators";
+
+const ANY_PORT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
 
 /// The running services.
 pub struct Services {
@@ -66,20 +68,20 @@ impl Services {
         payments_arguments.extend(["--sandbox-database-url".to_owned(), sandbox_url]);
 
         let stop = CancellationToken::new();
-        let (orders_listener, orders) = socket().await;
-        let (payments_listener, payments) = socket().await;
-        let (orders_admin_listener, orders_admin) = socket().await;
-        let (payments_admin_listener, payments_admin) = socket().await;
+        let (orders_socket, orders) = socket();
+        let (payments_socket, payments) = socket();
+        let (orders_admin_listener, orders_admin) = admin_listener().await;
+        let (payments_admin_listener, payments_admin) = admin_listener().await;
         let running = vec![
             tokio::spawn(orders_service::serve(
                 orders_service::config::Config::parse_from(orders_arguments),
-                orders_listener,
+                orders_socket,
                 orders_admin_listener,
                 stop.clone(),
             )),
             tokio::spawn(payments_service::serve(
                 payments_service::config::Config::parse_from(payments_arguments),
-                payments_listener,
+                payments_socket,
                 payments_admin_listener,
                 stop.clone(),
             )),
@@ -93,8 +95,9 @@ impl Services {
 
     async fn become_ready(&self) {
         let waiting = async {
-            for path in ["/api/orders", "/api/payments"] {
-                while self.send("GET", path, Value::Null).await.0 != 200 {
+            // They listen as soon as they are ready.
+            for service in [self.orders, self.payments] {
+                while TcpStream::connect(service).await.is_err() {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }
@@ -263,8 +266,14 @@ fn send(method: &str, url: &str, token: &str, body: &Value) -> (u16, Value) {
     (answer.status().as_u16(), answer.body_mut().read_json().unwrap_or_default())
 }
 
-async fn socket() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+fn socket() -> (TcpSocket, SocketAddr) {
+    let socket = service_kit::listening::bind(ANY_PORT).expect("a free port");
+    let address = socket.local_addr().expect("an address");
+    (socket, address)
+}
+
+async fn admin_listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind(ANY_PORT).await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     (listener, address)
 }
