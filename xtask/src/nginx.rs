@@ -107,9 +107,9 @@ fn open_files() -> u32 {
 
 fn upstream(name: &str, service: &str, services: &[Part]) -> String {
     let ports = services.iter().filter(|part| part.name.starts_with(service)).map(|part| part.ports[0]);
-    // A replica that restarts is back within a second, so it is not left out for longer.
-    let servers: Vec<_> =
-        ports.map(|port| format!("        server 127.0.0.1:{port} max_fails=1 fail_timeout=1s;\n")).collect();
+    // No replica is left out: whether it listens is asked anew each time, and costs nothing. Two that are left out at a
+    // time, because they were restarted one after the other, would be two that are not there.
+    let servers: Vec<_> = ports.map(|port| format!("        server 127.0.0.1:{port} max_fails=0;\n")).collect();
     let servers = servers.concat();
     format!("    upstream {name} {{\n{servers}        keepalive 64;\n        keepalive_requests 100000;\n    }}\n")
 }
