@@ -48,6 +48,11 @@ impl User {
         Self::with_token(None)
     }
 
+    /// The same user of another stack.
+    pub fn at(self, gateway: &str) -> Self {
+        Self { gateway: gateway.to_owned(), ..self }
+    }
+
     fn with_token(token: Option<&'static str>) -> Self {
         // Each request has a connection of its own: one that was open when a process died would fail a later request.
         let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(DEADLINE));

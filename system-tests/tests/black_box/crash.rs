@@ -99,7 +99,7 @@ pub struct Request {
 
 impl Request {
     /// To place an order with this reference.
-    pub fn place(user: &User, reference: Uuid) -> Self {
+    pub fn place(user: &User, reference: &str) -> Self {
         Self::new(user, "POST", "/api/orders".to_owned(), &json!({"bill": 62243, "reference": reference}))
     }
 
@@ -134,12 +134,22 @@ impl Request {
     /// Sends it until it is answered, also if its service dies meanwhile.
     #[track_caller]
     pub fn insist(&self) -> Answer {
+        self.insist_and(|_| {})
+    }
+
+    /// The same; what it was refused with is told.
+    #[track_caller]
+    pub fn insist_and(&self, mut tell: impl FnMut(&Answer)) -> Answer {
         eventually(format_args!("{} {} is answered", self.method, self.path), || {
             let answer = self.send();
             let is_to_be_repeated = answer.is_problem("bad_gateway")
                 || answer.is_problem("service_unavailable")
                 || answer.is_problem("idempotency_key_in_use");
-            if is_to_be_repeated { Err(format!("{answer:?}")) } else { Ok(answer) }
+            if !is_to_be_repeated {
+                return Ok(answer);
+            }
+            tell(&answer);
+            Err(format!("{answer:?}"))
         })
     }
 }

@@ -115,7 +115,7 @@ fn places_in_vain(user: &User, point: Point) {
 
 fn order_dies(user: &User, point: Point, place_first: fn(&Request) -> Option<Uuid>) {
     let reference = Uuid::new_v4();
-    let place = Request::place(user, reference);
+    let place = Request::place(user, &reference.to_string());
     let crash = point.arm();
     let first = place_first(&place);
     crash.strikes();

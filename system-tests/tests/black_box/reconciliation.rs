@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::polling::eventually;
-use crate::stack;
+use crate::stack::{self, Stack};
 
 /// What `--json` prints.
 #[derive(Debug, Deserialize)]
@@ -43,8 +43,14 @@ impl Reconciliation {
     /// Waits until nothing differs in the running stack and nothing is in flight either.
     #[track_caller]
     pub fn once_settled() -> Self {
+        Self::once_settled_in(&Stack::now().postgres)
+    }
+
+    /// The same for the stack that has this database.
+    #[track_caller]
+    pub fn once_settled_in(database: &str) -> Self {
         eventually("the books agree", || {
-            let found = Self::of_stack("0s");
+            let found = Self::of_database(database, "0s");
             let is_settled = found.differences.is_empty() && found.compared["in_flight"] == 0;
             if is_settled { Ok(found) } else { Err(format!("{found:#?}")) }
         })

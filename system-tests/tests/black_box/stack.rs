@@ -3,7 +3,7 @@
 use std::env;
 use std::fs;
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -27,6 +27,7 @@ pub fn alone() -> RwLockWriteGuard<'static, ()> {
 /// The state of the stack at one moment.
 #[derive(Debug, Deserialize)]
 pub struct Stack {
+    pub gateway: String,
     /// The superuser's address of the database.
     pub postgres: String,
     /// The address of the broker.
@@ -45,7 +46,12 @@ pub struct Process {
 
 impl Stack {
     pub fn now() -> Self {
-        let path = dir().join("state.json");
+        Self::of(&dir())
+    }
+
+    /// The stack of another folder.
+    pub fn of(dir: &Path) -> Self {
+        let path = dir.join("state.json");
         let json = fs::read(&path).unwrap_or_else(|error| panic!("no stack runs here: {}: {error}", path.display()));
         serde_json::from_slice(&json).expect("the state of the stack can be read")
     }
@@ -87,9 +93,20 @@ impl Process {
     /// Ends it without a chance to finish anything.
     #[track_caller]
     pub fn kill(&self) {
+        self.signal("-KILL");
+    }
+
+    /// Asks it to finish what it has begun and to end.
+    #[track_caller]
+    pub fn stop(&self) {
+        self.signal("-TERM");
+    }
+
+    #[track_caller]
+    fn signal(&self, signal: &str) {
         let pid = self.pid.expect("a running process has a pid").to_string();
-        let status = Command::new("kill").args(["-KILL", &pid]).status().expect("kill can be run");
-        assert!(status.success(), "{} could not be killed: {status}", self.name);
+        let status = Command::new("kill").args([signal, &pid]).status().expect("kill can be run");
+        assert!(status.success(), "{} could not be sent {signal}: {status}", self.name);
     }
 
     /// Whether somebody listens on its first port.

@@ -1,0 +1,62 @@
+//! A stack of a test's own, for what the common one is not: `cargo xtask up`, ended with the test.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use serde::Deserialize;
+
+use crate::polling::eventually;
+use crate::stack::{self, Stack};
+
+/// Runs until it is dropped.
+pub struct OwnStack {
+    dir: PathBuf,
+    child: Child,
+}
+
+/// How the common stack was planned.
+#[derive(Deserialize)]
+struct Plan {
+    binaries: PathBuf,
+}
+
+impl OwnStack {
+    /// Starts a stack with the same services as the common one, so many of each.
+    #[track_caller]
+    pub fn start(name: &str, replicas: usize) -> Self {
+        let plan = fs::read(stack::dir().join("plan.json")).expect("the common stack has a plan");
+        let Plan { binaries } = serde_json::from_slice(&plan).expect("the plan can be read");
+        let dir = stack::dir().with_file_name(name);
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        // Should this thread be killed, the stack goes too.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM", "--"]).arg(stack::xtask()).args(["up", "--fresh", "--dir"]).arg(&dir);
+        command.arg("--binaries").arg(binaries).args(["--port", &port.to_string()]);
+        command.args(["--replicas", &replicas.to_string()]).env("DELIVERY_DELAY", "1s");
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("xtask can be run");
+        let started = Self { dir, child };
+        eventually("a stack of our own runs", || {
+            let stack = fs::read(started.dir.join("state.json")).map_err(|problem| problem.to_string());
+            let all_run = |stack: &Stack| stack.processes.iter().all(|process| process.state == "running");
+            stack.and_then(|json| match serde_json::from_slice(&json) {
+                Ok(stack) if all_run(&stack) => Ok(()),
+                other => Err(format!("{other:?}")),
+            })
+        });
+        started
+    }
+
+    pub fn now(&self) -> Stack {
+        Stack::of(&self.dir)
+    }
+}
+
+impl Drop for OwnStack {
+    fn drop(&mut self) {
+        let asked = Command::new("kill").arg(self.child.id().to_string()).status();
+        // Nothing more can be done about it.
+        drop(asked.and_then(|_| self.child.wait()));
+    }
+}
