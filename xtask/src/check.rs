@@ -20,7 +20,16 @@ type Step = (&'static str, fn() -> Result<Outcome>);
 const STEPS: [Step; 5] = [
     ("format", || run(paths::cargo().args(["fmt", "--all", "--check"]))),
     ("lints", || {
-        run(paths::cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
+        run(paths::cargo().args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--all-features",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ]))
     }),
     ("generated files", generated_files),
     ("bans, licences, sources", || deny(&["bans", "licenses", "sources"])),
