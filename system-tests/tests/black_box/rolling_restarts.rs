@@ -51,7 +51,9 @@ fn rolling_restarts_lose_no_request_that_was_answered() {
         stop.store(true, Ordering::Relaxed);
         clients.into_iter().map(|client| client.join().expect("no panic")).fold(Told::default(), Told::and)
     });
-    println!("{} orders paid; answers that had to be repeated: {:#?}", told.paid.len(), told.refused);
+    // Slowness is no fault here; but whoever met a replica that was away was sent to the other one.
+    let turned_away: Vec<_> = told.refused.iter().filter(|(refusal, _)| refusal.contains("bad_gateway")).collect();
+    assert!(turned_away.is_empty(), "{} orders were paid, and {turned_away:?}", told.paid.len());
     let books = Books::new(&postgres, load);
     books.have_once(&told.paid);
     books.have_delivered(&told.paid);
