@@ -22,7 +22,7 @@ use crate::{App, answers, payments};
 const PATIENCE_FOR_NEW_ORDERS: Duration = Duration::from_secs(2);
 /// How long a pay may take besides the processor: waiting for the payment, and twice for the database.
 pub const TIME_AROUND_THE_PROCESSOR: Duration = Duration::from_secs(8);
-/// How old an order may be to count as just placed; also how far two clocks may disagree.
+/// How old an order may be to count as just placed; also how far our clock may be ahead of the other service's.
 const NEW_ORDER_AGE: Duration = Duration::from_secs(5);
 /// How long an answer of the processor is tried to be recorded before it is left to the settlement.
 const PATIENCE_FOR_DATABASE: Duration = Duration::from_secs(2);
@@ -198,11 +198,31 @@ async fn answer_of_first(app: &App, claim: &Claim) -> Result<Paid, PayError> {
     }
 }
 
-/// Whether the time in the order's id is about now.
+/// Whether the time in the order's id is about now, or to come: ids never go back in time, so those of a service whose
+/// clock was set back show the time before that until the clock has caught up.
 fn is_new(order_id: OrderId) -> bool {
     let Some(placed_at) = order_id.0.get_timestamp().map(|time| time.to_unix().0) else {
         return false;
     };
     let now = chrono::Utc::now().timestamp().cast_unsigned();
-    now.abs_diff(placed_at) <= NEW_ORDER_AGE.as_secs()
+    now.saturating_sub(placed_at) <= NEW_ORDER_AGE.as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::{NoContext, Timestamp, Uuid};
+
+    use super::*;
+
+    #[test]
+    fn an_order_is_new_for_a_few_seconds_and_when_its_service_is_ahead() {
+        let now = chrono::Utc::now().timestamp();
+        let placed_at = |seconds: i64| {
+            let time = Timestamp::from_unix(NoContext, (now + seconds).cast_unsigned(), 0);
+            is_new(OrderId(Uuid::new_v7(time)))
+        };
+        assert!(placed_at(0) && placed_at(-3) && placed_at(600));
+        assert!(!placed_at(-60));
+        assert!(!is_new(OrderId(Uuid::nil())), "an id without a time");
+    }
 }
