@@ -12,14 +12,16 @@ use crate::paths;
 use crate::probe::Probe;
 use crate::process::{Environment, Part, Stage};
 use crate::services;
-use crate::stack::Layout;
+use crate::stack::{Detours, Layout};
+
+pub(crate) const NAME: &str = "gateway";
 
 /// `address` is where the gateway listens.
-pub(crate) fn prepare(layout: &Layout, address: SocketAddr, services: &[Part]) -> Result<Part> {
+pub(crate) fn prepare(layout: &Layout, address: SocketAddr, services: &[Part], detours: &Detours) -> Result<Part> {
     let folder = layout.folder("gateway")?;
     let template = fs::read_to_string(paths::root().join("gateway/gateway.conf.template"))?;
     fs::write(folder.join("gateway.conf"), render(&template, address, &layout.log("gateway-access")))?;
-    fs::write(folder.join("nginx.conf"), configuration(&folder, services))?;
+    fs::write(folder.join("nginx.conf"), configuration(&folder, services, detours))?;
     let text = |path: &Path| path.to_str().map(str::to_owned).context("the path of the stack is not UTF-8");
     let args = vec![
         // Otherwise it writes to /var/log before it has read its configuration.
@@ -31,7 +33,7 @@ pub(crate) fn prepare(layout: &Layout, address: SocketAddr, services: &[Part]) -
         text(&folder.join("nginx.conf"))?,
     ];
     Ok(Part {
-        name: "gateway".to_owned(),
+        name: NAME.to_owned(),
         stage: Stage::Gateway,
         listed: true,
         folder,
@@ -72,7 +74,7 @@ fn render(template: &str, address: SocketAddr, access_log: &Path) -> String {
         .replace("${RESOLVER}", "127.0.0.1")
 }
 
-fn configuration(folder: &Path, services: &[Part]) -> String {
+fn configuration(folder: &Path, services: &[Part], detours: &Detours) -> String {
     let folder = folder.display();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("    {kind}_temp_path \"{folder}/{kind}\";\n"))
@@ -92,8 +94,8 @@ fn configuration(folder: &Path, services: &[Part]) -> String {
          http {{\n{temporary}{orders}{payments}    include \"{folder}/gateway.conf\";\n}}\n",
         // Another user could not enter a folder below root's home.
         user = if nix::unistd::Uid::effective().is_root() { "user root;\n" } else { "" },
-        orders = upstream("orders", services::ORDERS, services),
-        payments = upstream("payments", services::PAYMENTS, services),
+        orders = upstream("orders", services::ORDERS, services, detours),
+        payments = upstream("payments", services::PAYMENTS, services, detours),
     )
 }
 
@@ -105,8 +107,9 @@ fn open_files() -> u32 {
     hard.unwrap_or(1024).min(16384)
 }
 
-fn upstream(name: &str, service: &str, services: &[Part]) -> String {
-    let ports = services.iter().filter(|part| part.name.starts_with(service)).map(|part| part.ports[0]);
+fn upstream(name: &str, service: &str, services: &[Part], detours: &Detours) -> String {
+    let replicas = services.iter().filter(|part| part.name.starts_with(service));
+    let ports = replicas.map(|part| detours.port(NAME, &part.name, part.ports[0]));
     // No replica is left out: whether it listens is asked anew each time, and costs nothing. Two that are left out at a
     // time, because they were restarted one after the other, would be two that are not there.
     let servers: Vec<_> = ports.map(|port| format!("        server 127.0.0.1:{port} max_fails=0;\n")).collect();

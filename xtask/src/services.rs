@@ -13,6 +13,12 @@ use crate::stack::{Layout, Plan};
 pub(crate) const ORDERS: &str = "orders-service";
 pub(crate) const PAYMENTS: &str = "payments-service";
 
+/// The other ends of the links of a service.
+pub(crate) const DATABASE: &str = "postgres";
+pub(crate) const BROKER: &str = "rabbitmq";
+/// The card processor, whose sandbox is in the same database.
+pub(crate) const PROCESSOR: &str = "processor";
+
 /// What the services stand on: the superuser's URL of the database, and the broker's.
 pub(crate) struct Backing<'a> {
     pub(crate) postgres: &'a str,
@@ -21,16 +27,23 @@ pub(crate) struct Backing<'a> {
 
 /// A role of `migrations/bootstrap.sql`.
 struct Role {
+    /// The other end, as a link names it.
+    of: &'static str,
     variable: &'static str,
     name: &'static str,
     password: &'static str,
 }
 
 const ORDERS_ROLES: &[Role] =
-    &[Role { variable: "DATABASE_URL", name: "orders_service", password: "orders-demo-password" }];
+    &[Role { of: DATABASE, variable: "DATABASE_URL", name: "orders_service", password: "orders-demo-password" }];
 const PAYMENTS_ROLES: &[Role] = &[
-    Role { variable: "DATABASE_URL", name: "payments_service", password: "payments-demo-password" },
-    Role { variable: "SANDBOX_DATABASE_URL", name: "sandbox_processor", password: "sandbox-demo-password" },
+    Role { of: DATABASE, variable: "DATABASE_URL", name: "payments_service", password: "payments-demo-password" },
+    Role {
+        of: PROCESSOR,
+        variable: "SANDBOX_DATABASE_URL",
+        name: "sandbox_processor",
+        password: "sandbox-demo-password",
+    },
 ];
 
 pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &Backing) -> Result<Vec<Part>> {
@@ -39,16 +52,20 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &
         let program = plan.binaries.join(service);
         ensure!(program.is_file(), "{} is missing", program.display());
         for replica in 1..=plan.replicas {
-            let name = if replica == 1 { service.to_owned() } else { format!("{service}-{replica}") };
+            let name = name_of(service, replica);
             let public = free.get(&name)?;
             let admin = free.get(&format!("{name}-admin"))?;
+            let detour = |to: &str, url: &str| by_detour(url, |own| plan.detours.port(&name, to, own));
             let mut variables = vec![
                 ("ADMIN_TOKEN".to_owned(), admin::token()),
-                ("AMQP_URL".to_owned(), backing.amqp.to_owned()),
+                ("AMQP_URL".to_owned(), detour(BROKER, backing.amqp)),
                 ("LISTEN_ADDR".to_owned(), format!("127.0.0.1:{public}")),
                 ("ADMIN_ADDR".to_owned(), format!("127.0.0.1:{admin}")),
             ];
-            variables.extend(roles.iter().map(|role| (role.variable.to_owned(), url_of(role, backing.postgres))));
+            variables.extend(roles.iter().map(|role| {
+                let url = detour(role.of, &url_of(role, backing.postgres));
+                (role.variable.to_owned(), url)
+            }));
             parts.push(Part {
                 folder: layout.folder(&name)?,
                 log: layout.log(&name),
@@ -70,6 +87,17 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &
         }
     }
     Ok(parts)
+}
+
+pub(crate) fn name_of(service: &str, replica: usize) -> String {
+    if replica == 1 { service.to_owned() } else { format!("{service}-{replica}") }
+}
+
+/// The URL with another port.
+fn by_detour(url: &str, other: impl FnOnce(u16) -> u16) -> String {
+    let Some((start, rest)) = url.rsplit_once(':') else { return url.to_owned() };
+    let (port, path) = rest.split_once('/').unwrap_or((rest, ""));
+    port.parse().map_or_else(|_| url.to_owned(), |own| format!("{start}:{}/{path}", other(own)))
 }
 
 /// The superuser's URL with the role in its place.

@@ -1,5 +1,6 @@
 //! What a running system consists of, and where it keeps its things. A plan says how much of it is wanted.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirEntry};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,22 @@ pub(crate) struct Plan {
     pub(crate) replicas: usize,
     /// The folder with the services' binaries.
     pub(crate) binaries: PathBuf,
+    #[serde(default)]
+    pub(crate) detours: Detours,
+    /// Further variables of single parts, by the part's name.
+    #[serde(default)]
+    pub(crate) variables: BTreeMap<String, Vec<(String, String)>>,
+}
+
+/// Links on which one part reaches another through somebody else's port. A link is named `orders-service->postgres`.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Detours(pub(crate) BTreeMap<String, u16>);
+
+impl Detours {
+    /// The port to use on a link, which is the other part's own unless there is a detour.
+    pub(crate) fn port(&self, from: &str, to: &str, own: u16) -> u16 {
+        self.0.get(&format!("{from}->{to}")).copied().unwrap_or(own)
+    }
 }
 
 /// How much of the system is run.
@@ -66,6 +83,8 @@ impl Plan {
             port: 0,
             replicas: 1,
             binaries: PathBuf::new(),
+            detours: Detours::default(),
+            variables: BTreeMap::new(),
         }
     }
 
@@ -105,11 +124,14 @@ pub(crate) fn prepare(dir: &Path, plan: &Plan) -> Result<Stack> {
             services::prepare(&layout, &mut free, plan, &services::Backing { postgres: &postgres, amqp: &amqp })?;
         let listen = SocketAddr::new(plan.listen, port);
         gateway = format!("http://{}", nginx::reachable(listen));
-        let front = nginx::prepare(&layout, listen, &services)?;
+        let front = nginx::prepare(&layout, listen, &services, &plan.detours)?;
         parts.extend(services);
         parts.push(front);
     }
     free.save()?;
+    for part in &mut parts {
+        part.variables.extend(plan.variables.get(&part.name).cloned().unwrap_or_default());
+    }
     Ok(Stack { gateway, postgres, amqp, parts })
 }
 

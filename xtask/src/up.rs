@@ -1,5 +1,6 @@
 //! `cargo xtask up`: builds the services, starts the whole system and keeps it running.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use nix::unistd::Pid;
 use crate::background::{self, Life};
 use crate::paths::{self, StackDir};
 use crate::print;
-use crate::stack::{Data, Durability, Extent, Plan};
+use crate::stack::{Data, Detours, Durability, Extent, Plan};
 use crate::supervisor::Event;
 use crate::{install, ports, postgres, progress, services, signals, state};
 
@@ -82,6 +83,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         port: options.port,
         replicas: options.replicas.into(),
         binaries,
+        detours: Detours::default(),
+        variables: BTreeMap::new(),
     };
     plan.save(&dir)?;
     if options.detach { run_detached(&dir) } else { run_here(&dir) }
