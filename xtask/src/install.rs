@@ -1,5 +1,6 @@
 //! The programs a stack needs, and their installation from Debian where we may.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -40,16 +41,35 @@ pub(crate) fn ensure_installed() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let list = missing.join(" ");
+    install(&missing)?;
+    let still_missing = self::missing();
+    ensure!(still_missing.is_empty(), "still missing: {}", still_missing.join(" "));
+    Ok(())
+}
+
+/// The library that lets the clock of one process go wrong, installed if need be. Without it other faults still happen.
+pub(crate) fn clock_shifter() -> Option<PathBuf> {
+    let find = || {
+        let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+        folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|library| library.is_file())
+    };
+    find().or_else(|| {
+        if let Err(problem) = install(&["libfaketime"]) {
+            print::err(format_args!("{problem:#}"));
+        }
+        find()
+    })
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let list = packages.join(" ");
     let by_hand = format!("sudo apt-get install --no-install-recommends {list}");
     let Some(mut shell) = privileged_shell() else {
         bail!("missing here: {list}. This installs it:\n  {by_hand}");
     };
     print::out(format_args!("installing {list} with apt"));
-    shell.args(["-c", SCRIPT, "sh"]).args(&missing).stdin(Stdio::null());
+    shell.args(["-c", SCRIPT, "sh"]).args(packages).stdin(Stdio::null());
     ensure!(shell.status()?.success(), "apt-get has failed; by hand it is:\n  {by_hand}");
-    let still_missing = self::missing();
-    ensure!(still_missing.is_empty(), "still missing: {}", still_missing.join(" "));
     Ok(())
 }
 

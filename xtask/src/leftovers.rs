@@ -40,7 +40,8 @@ pub(crate) fn end(folder: &Path) -> usize {
     found.len()
 }
 
-fn below(folder: &Path) -> Vec<Pid> {
+/// Everything of ours that works below a folder.
+pub(crate) fn below(folder: &Path) -> Vec<Pid> {
     let Ok(processes) = fs::read_dir("/proc") else {
         return Vec::new();
     };

@@ -13,6 +13,7 @@ mod parked;
 mod ps;
 mod reconcile;
 
+mod chaos;
 mod test;
 
 mod check;
@@ -59,6 +60,8 @@ enum Task {
     Parked(parked::Command),
     /// Run every test, with a private PostgreSQL and RabbitMQ and a complete system of its own.
     Test(test::Options),
+    /// Break everything that can break under load, then check that no promise was broken.
+    Chaos(chaos::Options),
     /// Format, lints, dependency policy and generated files.
     Check,
     /// Renew `.sqlx`, the committed descriptions of all SQL statements.
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Task::Reconcile(options) => reconcile::run(&options),
         Task::Parked(command) => parked::run(&command),
         Task::Test(options) => test::run(&options),
+        Task::Chaos(options) => chaos::run(&options),
         Task::Check => check::run_all(),
         Task::Prepare(options) => prepare::run(&options),
         Task::Supervise(options) => background::serve(&options),

@@ -32,17 +32,17 @@ pub(crate) struct Options {
 
 /// What was compared, and what did not agree.
 #[derive(Default, Serialize)]
-struct Report {
-    compared: Map<String, serde_json::Value>,
-    differences: Vec<Difference>,
+pub(crate) struct Report {
+    pub(crate) compared: Map<String, serde_json::Value>,
+    pub(crate) differences: Vec<Difference>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Difference {
-    kind: String,
-    order_id: String,
-    expected: String,
-    found: String,
+pub(crate) struct Difference {
+    pub(crate) kind: String,
+    pub(crate) order_id: String,
+    pub(crate) expected: String,
+    pub(crate) found: String,
 }
 
 /// A row of the statement.
@@ -74,7 +74,7 @@ impl Options {
     }
 }
 
-fn compare(database: &str, grace: Duration) -> Result<Report> {
+pub(crate) fn compare(database: &str, grace: Duration) -> Result<Report> {
     let grace = format!("set reconcile.grace = '{} s'", grace.as_secs_f64());
     // A row for each line, whatever is in it.
     let statement = format!("select to_json(report) from ({}) as report", STATEMENT.trim_end().trim_end_matches(';'));

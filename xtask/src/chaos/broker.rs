@@ -1,0 +1,78 @@
+//! The broker's own tool, for faults that only the broker can have and for looking into its queues.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::process::{Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::services::{ORDERS, PAYMENTS};
+
+/// What hangs for longer speaks to a broker that is frozen or starting.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The share of the memory that the broker may have: its default, and less than any broker has.
+const ENOUGH: &str = "0.4";
+const TOO_LITTLE: &str = "0.00001";
+
+/// The queues that the services declare and use, without those of what was given up.
+pub(crate) fn queues() -> Vec<String> {
+    let events = ["payment-create-event", "payment-cancel-event", "payment-processed-event"];
+    events.into_iter().flat_map(|event| [event.to_owned(), format!("{event}.receipts")]).collect()
+}
+
+/// The service that takes the messages out of a queue: receipts go the other way than events.
+pub(crate) fn consumer_of(queue: &str) -> &'static str {
+    let is_to_orders = queue.starts_with("payment-processed") != queue.contains("receipts");
+    if is_to_orders { ORDERS } else { PAYMENTS }
+}
+
+/// What was given up never leaves its queue by itself.
+pub(crate) fn is_dead(queue: &str) -> bool {
+    queue.rsplit_once('.').is_some_and(|(_, last)| last == "dead")
+}
+
+pub(crate) fn delete_queue(dir: &Path, queue: &str) -> Result<()> {
+    control(dir, &["-q", "delete_queue", queue]).map(drop)
+}
+
+pub(crate) fn raise_memory_alarm(dir: &Path) -> Result<()> {
+    control(dir, &["-q", "set_vm_memory_high_watermark", TOO_LITTLE]).map(drop)
+}
+
+pub(crate) fn clear_memory_alarm(dir: &Path) -> Result<()> {
+    control(dir, &["-q", "set_vm_memory_high_watermark", ENOUGH]).map(drop)
+}
+
+/// How many messages each queue has, whoever holds them.
+pub(crate) fn messages(dir: &Path) -> Result<Vec<(String, u64)>> {
+    let listed = control(dir, &["-q", "--no-table-headers", "list_queues", "name", "messages"])?;
+    let row = |line: &str| {
+        let (name, messages) = line.split_once('\t')?;
+        Some((name.to_owned(), messages.trim().parse().ok()?))
+    };
+    listed.lines().map(|line| row(line).with_context(|| format!("not a queue: {line}"))).collect()
+}
+
+fn control(dir: &Path, arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new(dir.join("rabbitmq/ctl"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().context("rabbitmqctl cannot be run")?;
+    let deadline = Instant::now() + PATIENCE;
+    // What it prints fits into the pipe.
+    while child.try_wait()?.is_none() {
+        if Instant::now() > deadline {
+            child.kill()?;
+            child.wait()?;
+            bail!("the broker does not answer");
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    let Output { status, stdout, stderr } = child.wait_with_output()?;
+    if !status.success() {
+        let complaint = String::from_utf8_lossy(&stderr);
+        bail!("{}", complaint.lines().find(|line| !line.is_empty()).unwrap_or("rabbitmqctl failed"));
+    }
+    Ok(String::from_utf8_lossy(&stdout).into_owned())
+}
