@@ -228,13 +228,13 @@ async fn a_person_reads_counts_then_differences_then_how_many_there_are(database
 }
 
 /// A database with all schemas, in which nothing differs until it is tampered with.
-struct Books {
+pub struct Books {
     superuser: PgPool,
     url: String,
 }
 
 impl Books {
-    async fn new(superuser: PgPool) -> Self {
+    pub async fn new(superuser: PgPool) -> Self {
         testing::bootstrap(&superuser).await;
         let schemas: [(_, _, _, &Migrator); 3] = [
             (orders_service::SCHEMA, "orders_service", "orders-demo-password", &orders_service::MIGRATOR),

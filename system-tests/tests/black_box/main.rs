@@ -17,6 +17,7 @@ mod storage;
 mod table_lock;
 
 mod card_secrecy;
+mod chaos;
 mod crash_points;
 mod differences;
 mod gateway_bodies;

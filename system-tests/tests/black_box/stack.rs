@@ -125,6 +125,11 @@ pub fn xtask() -> PathBuf {
     variable("XTASK").into()
 }
 
+/// The folder with the services' binaries, which is also that of xtask.
+pub fn binaries() -> PathBuf {
+    xtask().parent().expect("a program is in a folder").to_owned()
+}
+
 pub fn gateway_url() -> String {
     variable("GATEWAY_URL")
 }
