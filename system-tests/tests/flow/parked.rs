@@ -48,7 +48,7 @@ async fn every_kind_of_parked_message_is_counted(database: PgPool) {
 
 #[sqlx::test(migrations = false)]
 async fn what_a_queue_gave_up_on_goes_back_to_it(database: PgPool) {
-    let (services, hands) = (Services::start(database).await, Hands::new().await);
+    let (services, hands) = (started(database).await, Hands::new().await);
     let id = OrderId::generate();
     hands.publish_to("", &services.topology.dead_queue(CREATE), &create(id, 7)).await;
     let row = parked_by_payments(&services).await;
@@ -63,7 +63,7 @@ async fn what_a_queue_gave_up_on_goes_back_to_it(database: PgPool) {
 
 #[sqlx::test(migrations = false)]
 async fn what_was_impossible_is_applied_once_it_is_possible(database: PgPool) {
-    let (services, hands) = (Services::start(database).await, Hands::new().await);
+    let (services, hands) = (started(database).await, Hands::new().await);
     let id = OrderId::generate();
     let paid = json!({"orderId": id, "paymentId": Uuid::now_v7(), "status": "paid", "version": 3,
                       "bill": 7, "currency": "USD"});
@@ -85,7 +85,7 @@ async fn what_was_impossible_is_applied_once_it_is_possible(database: PgPool) {
 /// Also when two operators replay it at once, and so two copies of it are under way.
 #[sqlx::test(migrations = false)]
 async fn what_still_cannot_be_applied_is_parked_again_once(database: PgPool) {
-    let (services, hands) = (Services::start(database).await, Hands::new().await);
+    let (services, hands) = (started(database).await, Hands::new().await);
     hands.publish(&services, CREATE, b"nonsense").await;
     let row = parked_by_payments(&services).await;
 
@@ -111,7 +111,7 @@ async fn what_still_cannot_be_applied_is_parked_again_once(database: PgPool) {
 
 #[sqlx::test(migrations = false)]
 async fn what_is_replayed_twice_is_applied_once(database: PgPool) {
-    let (services, hands) = (Services::start(database).await, Hands::new().await);
+    let (services, hands) = (started(database).await, Hands::new().await);
     let id = OrderId::generate();
     hands.publish_to("", &services.topology.dead_queue(CREATE), &create(id, 7)).await;
     let row = parked_by_payments(&services).await;
@@ -134,6 +134,7 @@ async fn what_is_replayed_twice_is_applied_once(database: PgPool) {
 async fn a_message_stays_parked_while_the_broker_is_away(database: PgPool) {
     let (link, hands) = (Link::new().await, Hands::new().await);
     let services = Services::start_with(database, &amqp_url(), &link.amqp_url).await;
+    services.queues_are_declared().await;
     services.metric_becomes("broker_sessions{purpose=\"publisher\"} 1").await;
     let id = OrderId::generate();
     hands.publish_to("", &services.topology.dead_queue(CREATE), &create(id, 7)).await;
@@ -156,6 +157,13 @@ async fn a_message_stays_parked_while_the_broker_is_away(database: PgPool) {
     services.payment_becomes(id, "pending").await;
     services.count_becomes("select count(*) from payments.parked", 0).await;
     services.stop().await;
+}
+
+/// Both services, with all queues declared: what is published before that goes nowhere.
+async fn started(database: PgPool) -> Services {
+    let services = Services::start(database).await;
+    services.queues_are_declared().await;
+    services
 }
 
 /// The one row that there is, or soon will be.

@@ -114,6 +114,12 @@ impl Services {
         }
     }
 
+    /// Waits until an order has gone through the broker, and so every queue is there.
+    pub async fn queues_are_declared(&self) {
+        let id = self.place_order().await;
+        self.payment_becomes(id, "pending").await;
+    }
+
     pub async fn place_order(&self) -> OrderId {
         let (status, order) = self.send("POST", "/api/orders", json!({"bill": 62243})).await;
         assert_eq!(status, 201, "{order}");
