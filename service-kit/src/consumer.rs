@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::pool::Database;
 use anyhow::{Context, bail};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
@@ -32,6 +31,7 @@ use crate::database::{is_refusal, retry_while};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::parked::{self, Kind, Parked};
+use crate::pool::Database;
 use crate::replay;
 
 /// How many messages the broker hands out ahead of their acknowledgement.

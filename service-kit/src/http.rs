@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::crash_point::crash_point;
-use crate::pool::Database;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State};
 use axum::http::header::{ETAG, IF_NONE_MATCH};
@@ -23,7 +21,9 @@ use tower_http::trace::TraceLayer;
 use tracing::{Instrument, Span, error, info_span, warn};
 use uuid::Uuid;
 
+use crate::crash_point::crash_point;
 use crate::listening;
+use crate::pool::Database;
 use crate::problem::{self, Problem};
 use crate::trace_context;
 

@@ -9,7 +9,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::pool::Database;
 use axum::extract::OptionalFromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -23,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::request_id::RequestId;
 use tracing::warn;
 
+use crate::pool::Database;
 use crate::problem::Problem;
 use crate::process::repeat;
 

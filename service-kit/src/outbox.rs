@@ -5,7 +5,6 @@
 //! is never the only one that has an event, and may lose its disk. What has no receipt is published again; at worst an
 //! event comes twice, and consumers take no notice of a repeat.
 
-use crate::pool::Database;
 use lapin::types::ShortString;
 use shared_events::receipt::Receipt;
 use sqlx::AssertSqlSafe;
@@ -15,6 +14,7 @@ use uuid::Uuid;
 use crate::broker::Broker;
 use crate::crash_point::crash_point;
 use crate::message::Message;
+use crate::pool::Database;
 use crate::relay::Relay;
 use crate::replay::{self, Asked, NotTaken, Replay, Replays};
 

@@ -3,10 +3,11 @@
 //! A parked message counts as settled for its publisher, so its row is the only copy and goes only when the message has
 //! been applied after all, or is parked again in a new row, or was discarded: [`crate::replay`] tells how.
 
-use crate::pool::Database;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::AssertSqlSafe;
+
+use crate::pool::Database;
 
 /// A message with the reason why it could not be applied.
 #[derive(Debug)]
