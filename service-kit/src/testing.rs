@@ -8,8 +8,10 @@ use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::Value;
+use shared_events::ids::OrderId;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::{ConnectOptions, PgPool, Postgres};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
@@ -125,5 +127,44 @@ impl Answer {
             assert!(self.body[member].as_str().is_some_and(|text| !text.is_empty()), "{member} in {}", self.body);
         }
         self.body
+    }
+}
+
+/// A lock on rows, by which a test decides who is first.
+///
+/// Whoever changes a row has read it and decided before the statement that stores the change stops at the lock. Once
+/// several wait there, all have decided on the same version; they go on in the order in which they came.
+pub struct RowLock {
+    superuser: PgPool,
+    connection: PoolConnection<Postgres>,
+}
+
+impl RowLock {
+    /// Held until it is let go. `statement` selects the row of this order for update.
+    pub async fn hold(superuser: &PgPool, statement: &'static str, id: OrderId) -> Self {
+        let mut connection = superuser.acquire().await.expect("a connection");
+        sqlx::raw_sql("begin").execute(&mut *connection).await.expect("a transaction begins");
+        let locked = sqlx::query(statement).bind(id).execute(&mut *connection).await.expect("the row is locked");
+        assert_eq!(locked.rows_affected(), 1, "there is a row to lock");
+        Self { superuser: superuser.clone(), connection }
+    }
+
+    /// Comes back once so many statements wait for a lock in this database.
+    pub async fn is_waited_for_by(&self, statements: i64) {
+        const WAITING: &str = "select count(*) from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock'";
+        let waiting = async {
+            while sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&self.superuser).await.expect("a count") < statements
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        let came_true = tokio::time::timeout(Duration::from_secs(30), waiting).await.is_ok();
+        assert!(came_true, "fewer than {statements} statements wait for the row");
+    }
+
+    /// Lets the statements go on that wait for it.
+    pub async fn let_go(mut self) {
+        sqlx::raw_sql("rollback").execute(&mut *self.connection).await.expect("the transaction ends");
     }
 }

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use orders_service::timers::{deliver_due, expire_due};
 use serde_json::json;
+use service_kit::testing::RowLock;
 use shared_events::events::ProcessedStatus;
 use shared_events::ids::OrderId;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 
 use crate::helpers::{TestApp, processed};
-use crate::row_lock::RowLock;
+
+/// The row that is locked.
+const ROW: &str = "select from orders.orders where id = $1 for update";
 
 const EXPIRE_NOW: &str = "update orders.orders set expires_at = now() where id = $1";
 const DELIVER_NOW: &str = "update orders.orders set deliver_at = now() where id = $1";
@@ -46,7 +49,7 @@ impl Step {
 
 /// Takes both steps, decided on the same version of the order and stored one after the other; the answers.
 async fn collide(database: &PgPool, service: &Arc<TestApp>, id: OrderId, steps: [Step; 2]) -> [Option<StatusCode>; 2] {
-    let lock = RowLock::hold(database, id).await;
+    let lock = RowLock::hold(database, ROW, id).await;
     let first = steps[0].spawn(service, id);
     lock.is_waited_for_by(1).await;
     let second = steps[1].spawn(service, id);

@@ -1,7 +1,6 @@
 //! The orders service with its real database, from its routes to its rows.
 
 mod helpers;
-mod row_lock;
 
 mod access;
 mod cancel_order;

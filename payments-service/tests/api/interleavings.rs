@@ -2,17 +2,20 @@
 
 use axum::http::StatusCode;
 use serde_json::json;
+use service_kit::testing::RowLock;
 use sqlx::PgPool;
 
 use crate::held_processor::Hold;
 use crate::helpers::{APPROVED, BILL, CHARGED_IN_SILENCE, DECLINED, LOST, TestApp};
-use crate::row_lock::RowLock;
+
+/// The row that is locked.
+const ROW: &str = "select from payments.payments where order_id = $1 for update";
 
 #[sqlx::test(migrations = false)]
 async fn of_two_pays_that_read_the_same_the_second_is_refused(database: PgPool) {
     let (service, processor) = TestApp::start_held(database.clone(), Hold::BeforeCharging).await;
     let id = service.held_payment().await;
-    let lock = RowLock::hold(&database, id).await;
+    let lock = RowLock::hold(&database, ROW, id).await;
     let first = service.spawn_pay(id, APPROVED);
     lock.is_waited_for_by(1).await;
     let second = service.spawn_pay(id, "5555555555554444");
@@ -31,7 +34,7 @@ async fn of_two_pays_that_read_the_same_the_second_is_refused(database: PgPool) 
 async fn a_pay_that_read_what_a_cancel_then_changed_charges_nothing(database: PgPool) {
     let service = TestApp::start(database.clone()).await;
     let id = service.held_payment().await;
-    let lock = RowLock::hold(&database, id).await;
+    let lock = RowLock::hold(&database, ROW, id).await;
     let cancel = service.spawn_cancel(id);
     lock.is_waited_for_by(1).await;
     let pay = service.spawn_pay(id, APPROVED);
@@ -48,7 +51,7 @@ async fn a_pay_that_read_what_a_cancel_then_changed_charges_nothing(database: Pg
 async fn a_cancel_that_read_what_a_pay_then_changed_waits_for_its_end(database: PgPool) {
     let (service, processor) = TestApp::start_held(database.clone(), Hold::BeforeCharging).await;
     let id = service.held_payment().await;
-    let lock = RowLock::hold(&database, id).await;
+    let lock = RowLock::hold(&database, ROW, id).await;
     let pay = service.spawn_pay(id, APPROVED);
     lock.is_waited_for_by(1).await;
     let cancel = service.spawn_cancel(id);
@@ -77,7 +80,7 @@ async fn an_answer_and_a_cancel_at_once_end_without_money_whoever_is_first(datab
         let id = service.held_payment().await;
         let pay = service.spawn_pay(id, number);
         processor.charge_waits().await;
-        let lock = RowLock::hold(&database, id).await;
+        let lock = RowLock::hold(&database, ROW, id).await;
         let cancel = if cancel_is_first {
             let cancel = service.spawn_cancel(id);
             lock.is_waited_for_by(1).await;
@@ -114,7 +117,7 @@ async fn replicas_that_ask_about_the_same_charge_settle_it_once(database: PgPool
             replicas.push(service.spawn_settlement());
             processor.question_waits().await;
         }
-        let lock = RowLock::hold(&database, id).await;
+        let lock = RowLock::hold(&database, ROW, id).await;
         processor.let_go();
         processor.let_go();
         lock.is_waited_for_by(2).await;
@@ -158,7 +161,7 @@ async fn a_cancel_between_the_void_and_its_record_closes_the_payment(database: P
         service.make_due(id).await;
         let settlement = service.spawn_settlement();
         processor.question_waits().await;
-        let lock = RowLock::hold(&database, id).await;
+        let lock = RowLock::hold(&database, ROW, id).await;
         let cancel = if cancel_is_first {
             let cancel = service.spawn_cancel(id);
             lock.is_waited_for_by(1).await;

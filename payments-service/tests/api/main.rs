@@ -2,7 +2,6 @@
 
 mod held_processor;
 mod helpers;
-mod row_lock;
 
 mod access;
 mod attempts;
