@@ -10,11 +10,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt};
-use lapin::Consumer;
-use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use shared_events::envelope::Envelope;
@@ -32,12 +30,12 @@ use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::parked::{self, Kind, Parked};
 use crate::pool::Database;
-use crate::replay;
+use crate::received::{Batch, Received, next_batch};
 
-/// How many messages the broker hands out ahead of their acknowledgement.
-const PREFETCH: u16 = 256;
-/// How many are applied together.
-const BATCH: usize = 128;
+/// How many deliveries the broker hands out ahead of their acknowledgement.
+const PREFETCH: u16 = 128;
+/// With so many messages a batch is large enough.
+const BATCH: usize = 256;
 /// How long nothing may come before the subscription is renewed.
 const QUIET: Duration = Duration::from_secs(10);
 /// AMQP's code for an orderly close.
@@ -53,34 +51,17 @@ pub struct Impossible {
     pub reason: String,
 }
 
-type Handler = Arc<dyn Fn(Vec<Message>) -> BoxFuture<'static, Result<Vec<Refused>, sqlx::Error>> + Send + Sync>;
-
-/// What a message said, without the broker's side of it.
-#[derive(Clone, Debug)]
-struct Message {
-    /// What AMQP calls `message_id`.
-    amqp_id: Option<String>,
-    body: Vec<u8>,
-    /// The row of `parked` that it was replayed from.
-    replay_of: Option<i64>,
-}
-
-impl Message {
-    /// The id of the event, if it has one.
-    fn id(&self) -> Option<Uuid> {
-        self.amqp_id.as_deref()?.parse().ok()
-    }
-}
+type Handler = Arc<dyn Fn(Vec<Received>) -> BoxFuture<'static, Result<Vec<Refused>, sqlx::Error>> + Send + Sync>;
 
 /// A message that cannot be applied, and why.
 struct Refused {
-    message: Message,
+    message: Received,
     kind: Kind,
     reason: String,
 }
 
 impl Refused {
-    fn malformed(message: Message, why: impl std::fmt::Display) -> Self {
+    fn malformed(message: Received, why: impl std::fmt::Display) -> Self {
         Self { message, kind: Kind::Malformed, reason: format!("malformed: {why}") }
     }
 }
@@ -103,7 +84,7 @@ impl Subscription {
         Applying: Future<Output = Result<Vec<Impossible>, sqlx::Error>> + Send + 'static,
     {
         let apply = Arc::new(apply);
-        let handler = move |messages: Vec<Message>| {
+        let handler = move |messages: Vec<Received>| {
             let apply = Arc::clone(&apply);
             async move {
                 let (events, mut refused) = decode::<E>(messages);
@@ -130,7 +111,7 @@ impl Subscription {
 
     /// Parks what the queue of `E` gave up on.
     pub fn dead_letters<E: Event>(broker: &Broker) -> Self {
-        let handler = |messages: Vec<Message>| {
+        let handler = |messages: Vec<Received>| {
             let refuse = |message| {
                 let reason = "its queue gave up on delivering it".to_owned();
                 Refused { message, kind: Kind::DeadLettered, reason }
@@ -147,7 +128,7 @@ impl Subscription {
 
     /// Forgets the events `E` of our own that their consumer has settled.
     pub fn receipts<E: Event>(broker: &Broker, outbox: Outbox) -> Self {
-        let handler = move |messages: Vec<Message>| {
+        let handler = move |messages: Vec<Received>| {
             let outbox = outbox.clone();
             async move {
                 let (mut settled, mut refused) = (Vec::new(), Vec::new());
@@ -167,7 +148,7 @@ impl Subscription {
     }
 }
 
-fn decode<E: Event>(messages: Vec<Message>) -> (Vec<(Message, Envelope<E>)>, Vec<Refused>) {
+fn decode<E: Event>(messages: Vec<Received>) -> (Vec<(Received, Envelope<E>)>, Vec<Refused>) {
     let (mut events, mut refused) = (Vec::new(), Vec::new());
     for message in messages {
         match serde_json::from_slice::<Envelope<E>>(&message.body) {
@@ -256,15 +237,13 @@ impl Worker {
         let mut deliveries = within(BROKER_DEADLINE, "consuming", consuming).await?;
         loop {
             let batch = tokio::select! {
-                batch = tokio::time::timeout(QUIET, next_batch(&mut deliveries)) => batch,
+                batch = tokio::time::timeout(QUIET, next_batch(&mut deliveries, BATCH)) => batch,
                 () = end_of_session.cancelled() => break,
             };
             let Ok(batch) = batch else { break };
-            let batch = batch?;
-            let Some(last_tag) = batch.last().map(|delivery| delivery.delivery_tag) else { continue };
-            let batch: Vec<Message> = batch.into_iter().map(Message::from).collect();
-            let ids = batch.iter().filter_map(Message::id).collect();
-            self.settle(batch, end_of_session).await?;
+            let Batch { messages, last_tag } = batch?;
+            let ids = messages.iter().filter_map(Received::event_id).collect();
+            self.settle(messages, end_of_session).await?;
             if let Some(queue) = &self.subscription.receipts_queue {
                 crash_point("event applied, receipt not made");
                 self.outbox.send_receipt(queue, ids);
@@ -278,7 +257,7 @@ impl Worker {
 
     /// Applies or parks every message, and comes back only when the database has committed that; or with an error when
     /// the session ends first, and then nothing is to be acknowledged.
-    async fn settle(&self, batch: Vec<Message>, end_of_session: &CancellationToken) -> anyhow::Result<()> {
+    async fn settle(&self, batch: Vec<Received>, end_of_session: &CancellationToken) -> anyhow::Result<()> {
         let mut replayed: Vec<i64> = batch.iter().filter_map(|message| message.replay_of).collect();
         let worthwhile = |trouble: &sqlx::Error| !is_refusal(trouble) && !end_of_session.is_cancelled();
         let refused = match retry_while(worthwhile, || (self.subscription.handler)(batch.clone())).await {
@@ -299,7 +278,7 @@ impl Worker {
         };
         let has_patience = |_: &sqlx::Error| !end_of_session.is_cancelled();
         for Refused { message, kind, reason } in refused {
-            let Message { amqp_id: message_id, body, replay_of } = message;
+            let Received { message_id, body, replay_of } = message;
             replayed.retain(|row| Some(*row) != replay_of);
             let parked = Parked { queue: self.subscription.queue.clone(), message_id, body, reason, replay_of };
             let park = || parked::insert(&self.database, self.schema, &parked);
@@ -315,23 +294,4 @@ impl Worker {
         }
         Ok(())
     }
-}
-
-impl From<Delivery> for Message {
-    fn from(delivery: Delivery) -> Self {
-        let amqp_id = delivery.properties.message_id().as_ref().map(ToString::to_string);
-        Self { amqp_id, replay_of: replay::row_of(&delivery.properties), body: delivery.data }
-    }
-}
-
-/// Waits for one message and takes along what has already arrived behind it.
-async fn next_batch(deliveries: &mut Consumer) -> anyhow::Result<Vec<Delivery>> {
-    let Some(first) = deliveries.next().await else { bail!("the broker ended the subscription") };
-    let mut batch = vec![first?];
-    while batch.len() < BATCH
-        && let Some(Some(Ok(delivery))) = deliveries.next().now_or_never()
-    {
-        batch.push(delivery);
-    }
-    Ok(batch)
 }

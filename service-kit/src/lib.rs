@@ -25,7 +25,9 @@ pub mod broker;
 pub mod consumer;
 pub mod message;
 pub mod outbox;
+mod parcel;
 pub mod parked;
+mod received;
 pub mod relay;
 pub mod replay;
 

@@ -1,18 +1,14 @@
 //! An event on its way: from a decision to a row of the outbox to a message for the broker.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use lapin::BasicProperties;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use shared_events::envelope::{self, Envelope, SpecVersion};
 use shared_events::events::Event;
 use shared_events::ids::OrderId;
 use uuid::Uuid;
 
 use crate::trace_context;
-
-/// AMQP's delivery mode for what is to be on disk.
-pub(crate) const PERSISTENT: u8 = 2;
 
 /// An event as a row of the outbox.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow)]
@@ -21,7 +17,8 @@ pub struct Message {
     pub(crate) id: Uuid,
     pub(crate) event: String,
     order_id: OrderId,
-    data: Value,
+    #[sqlx(json)]
+    data: Box<RawValue>,
     traceparent: Option<String>,
 }
 
@@ -38,7 +35,7 @@ impl Message {
             event: E::NAME.to_owned(),
             order_id: event.order_id(),
             // Structs of strings and numbers, which always serialize.
-            data: serde_json::to_value(event).unwrap_or_default(),
+            data: serde_json::value::to_raw_value(event).unwrap_or_default(),
             traceparent,
         }
     }
@@ -49,17 +46,17 @@ impl Message {
     }
 
     /// The time is taken from the id, so it is the same each time the event is sent.
-    fn time(&self) -> DateTime<Utc> {
+    pub(crate) fn time(&self) -> DateTime<Utc> {
         let (seconds, nanoseconds) = self.id.get_timestamp().map_or((0, 0), |time| time.to_unix());
         DateTime::from_timestamp(seconds.cast_signed(), nanoseconds).unwrap_or_default()
     }
 
-    /// The body that is published.
-    pub(crate) fn body(&self, source: String) -> serde_json::Result<Vec<u8>> {
-        serde_json::to_vec(&Envelope {
+    /// What is published.
+    pub(crate) fn envelope(&self, source: &str) -> Envelope<&RawValue> {
+        Envelope {
             specversion: SpecVersion::V1,
             id: self.id,
-            source,
+            source: source.to_owned(),
             event: self.event.clone(),
             subject: self.order_id,
             time: self.time(),
@@ -67,17 +64,7 @@ impl Message {
             dataschema: envelope::data_schema(&self.event),
             traceparent: self.traceparent.clone(),
             data: &self.data,
-        })
-    }
-
-    /// The AMQP properties that go with it.
-    pub(crate) fn properties(&self) -> BasicProperties {
-        BasicProperties::default()
-            .with_delivery_mode(PERSISTENT)
-            .with_content_type(envelope::CONTENT_TYPE.into())
-            .with_message_id(self.id.to_string().into())
-            .with_type(self.event.as_str().into())
-            .with_timestamp(self.time().timestamp().cast_unsigned())
+        }
     }
 }
 

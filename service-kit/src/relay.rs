@@ -22,12 +22,15 @@ use crate::broker::{Broker, Session, within};
 use crate::crash_point::crash_point;
 use crate::message::Message;
 use crate::outbox::{Addressed, BATCH, Table, ToSend};
+use crate::parcel;
 
+/// Nobody waits for a receipt, and one for many events costs as much as one for one.
+const RECEIPTS_PERIOD: Duration = Duration::from_millis(100);
 const SWEEP_PERIOD: Duration = Duration::from_millis(500);
 /// The sweeper leaves younger rows alone; the default of `next_attempt_at` says the same.
 const SWEEP_AFTER: TimeDelta = TimeDelta::seconds(2);
 /// With more messages than this, a queue is slow, and what has no receipt is taken to be in it.
-const CROWD: u32 = 5000;
+const CROWD: u32 = 500;
 const BROKER_DEADLINE: Duration = Duration::from_secs(5);
 /// How long after the stop the rest of the service may take to end, if a client keeps hold of it.
 const LAST_CALL: Duration = Duration::from_secs(8);
@@ -70,28 +73,37 @@ impl Relay {
         within(BROKER_DEADLINE, "asking for confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
         let mut sweep = tokio::time::interval(SWEEP_PERIOD);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut committed, mut receipts) = (Vec::new(), Vec::new());
+        let mut receipts = tokio::time::interval(RECEIPTS_PERIOD);
+        receipts.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut committed = Vec::new();
         loop {
             tokio::select! {
                 received = self.to_send.committed.recv_many(&mut committed, BATCH) => {
                     // Nobody is left who could commit something.
-                    if received == 0 && self.to_send.receipts.is_empty() {
-                        return Ok(());
+                    if received == 0 {
+                        return self.send_receipts(channel).await;
                     }
                     // What has waited here through an outage is left to the sweeper, which has it too.
                     let messages = committed.drain(..).flatten().filter(|message| message.age() < SWEEP_AFTER);
                     self.publish(channel, &messages.collect::<Vec<_>>()).await?;
                 }
-                _ = self.to_send.receipts.recv_many(&mut receipts, BATCH) => {
-                    crash_point("receipt made, not sent");
-                    let sending = send_receipts(channel, receipts.drain(..));
-                    tokio::time::timeout(BROKER_DEADLINE, sending).await.context("no confirm in time")??;
-                }
+                _ = receipts.tick() => self.send_receipts(channel).await?,
                 Some(asked) = self.to_send.replays.recv() => asked.publish(&self.broker, channel).await?,
                 _ = sweep.tick() => self.sweep(session).await?,
                 () = &mut last_call => return Ok(()),
             }
         }
+    }
+
+    /// Sends the receipts that have come together.
+    async fn send_receipts(&mut self, channel: &Channel) -> anyhow::Result<()> {
+        let receipts: Vec<Addressed> = std::iter::from_fn(|| self.to_send.receipts.try_recv().ok()).collect();
+        if receipts.is_empty() {
+            return Ok(());
+        }
+        crash_point("receipt made, not sent");
+        let sending = tokio::time::timeout(BROKER_DEADLINE, send_receipts(channel, receipts)).await;
+        sending.context("no confirm in time").flatten()
     }
 
     /// Publishes again what has no receipt and is due.
@@ -161,40 +173,41 @@ impl Relay {
     /// the whole batch before it looks at returned messages: lapin may attach a return to another message's confirm.
     async fn publish_and_confirm(&self, channel: &Channel, batch: &[Message]) -> anyhow::Result<HashSet<Uuid>> {
         let exchange = self.broker.topology.exchange();
+        let source = self.broker.event_source();
         let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let mut confirms = Vec::with_capacity(batch.len());
-        for message in batch {
-            let body = message.body(self.broker.event_source())?;
-            let (exchange, routing_key) = (exchange.as_str().into(), message.event.as_str().into());
-            let sent = channel.basic_publish(exchange, routing_key, mandatory, &body, message.properties()).await?;
-            confirms.push((message.id, sent));
+        let mut confirms = Vec::new();
+        for parcel in parcel::pack(batch) {
+            let (exchange, routing_key) = (exchange.as_str().into(), parcel.event.into());
+            let body = parcel.body(&source)?;
+            let sent = channel.basic_publish(exchange, routing_key, mandatory, &body, parcel.properties()).await?;
+            confirms.push((parcel, sent));
         }
         crash_point("event published, not confirmed");
-        let mut taken = HashSet::with_capacity(batch.len());
+        let mut taken = HashMap::with_capacity(confirms.len());
         let mut returned = Vec::new();
-        for (id, confirm) in confirms {
+        for (parcel, confirm) in confirms {
             let confirmation = confirm.await?;
             if confirmation == Confirmation::NotRequested {
                 bail!("the channel does not confirm");
             }
             if confirmation.is_ack() {
-                taken.insert(id);
+                taken.insert(parcel.id, parcel.messages);
             }
             returned.extend(confirmation.take_message());
         }
         for message in returned {
             let id = message.delivery.properties.message_id().as_ref().and_then(|id| id.as_str().parse().ok());
             match id {
-                Some(id) => taken.remove(&id),
+                Some(id) => taken.remove::<Uuid>(&id),
                 None => bail!("a message came back without its id"),
             };
         }
-        Ok(taken)
+        Ok(taken.into_values().flatten().map(|message| message.id).collect())
     }
 }
 
 /// One message for each queue. Whether the broker takes it does not matter, but it must not pile up on the way there.
-async fn send_receipts(channel: &Channel, receipts: impl Iterator<Item = Addressed>) -> anyhow::Result<()> {
+async fn send_receipts(channel: &Channel, receipts: Vec<Addressed>) -> anyhow::Result<()> {
     let mut by_queue: HashMap<ShortString, Vec<Uuid>> = HashMap::new();
     for Addressed { queue, receipt } in receipts {
         by_queue.entry(queue).or_default().extend(receipt.settled);

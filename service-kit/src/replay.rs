@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use crate::broker::Broker;
-use crate::message::PERSISTENT;
+use crate::parcel::PERSISTENT;
 
 /// The header that names the row.
 const HEADER: &str = "x-replay-of";
@@ -91,12 +91,7 @@ impl Asked {
 
 /// Whether the broker took it, and had a queue for it.
 async fn publish(channel: &Channel, replay: &Replay) -> anyhow::Result<bool> {
-    let mut headers = FieldTable::default();
-    headers.insert(HEADER.into(), AMQPValue::LongLongInt(replay.id));
-    let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers);
-    if let Some(id) = replay.message_id.as_deref().and_then(|id| ShortString::try_new(id).ok()) {
-        properties = properties.with_message_id(id);
-    }
+    let properties = properties(replay.message_id.as_deref(), replay.id);
     let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let queue = replay.queue.as_str().into();
     let sent = channel.basic_publish(ShortString::default(), queue, mandatory, &replay.body, properties).await?;
@@ -105,6 +100,17 @@ async fn publish(channel: &Channel, replay: &Replay) -> anyhow::Result<bool> {
         bail!("the channel does not confirm");
     }
     Ok(confirmation.is_ack() && confirmation.take_message().is_none())
+}
+
+/// The properties of a message that is replayed from this row.
+pub(crate) fn properties(message_id: Option<&str>, row: i64) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    headers.insert(HEADER.into(), AMQPValue::LongLongInt(row));
+    let properties = BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers);
+    match message_id.and_then(|id| ShortString::try_new(id).ok()) {
+        Some(id) => properties.with_message_id(id),
+        None => properties,
+    }
 }
 
 /// The row that a message was replayed from.

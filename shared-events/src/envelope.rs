@@ -10,12 +10,17 @@ use crate::ids::OrderId;
 /// The content type of a message that carries an [`Envelope`].
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
 
+/// The content type of a message that carries an array of them, which are about different orders and in no order
+/// (CloudEvents' JSON Batch Format).
+pub const BATCH_CONTENT_TYPE: &str = "application/cloudevents-batch+json";
+
 /// One event with what is needed to route, trace and recognise it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Envelope<Data> {
     /// The version of CloudEvents, always `1.0`.
     pub specversion: SpecVersion,
-    /// Unique for each event and the same each time it is sent; also the AMQP `message_id`.
+    /// Unique for each event and the same each time it is sent; of an event that travels alone also the AMQP
+    /// `message_id`.
     pub id: Uuid,
     /// The service that published it, as a URI reference: `/orders-service`.
     pub source: String,
