@@ -41,7 +41,8 @@ async fn create_order(
 ) -> Result<Response, Problem> {
     let mut new = NewOrder::new(user.clone(), body).map_err(|errors| Problem::validation_failed(&errors))?;
     new.claim = key.map(|key| app.claims.claim(key, &user, "POST /api/orders", &[&new.wish()]));
-    match app.placing.submit(new).await.unwrap_or_else(|| Err(Problem::unavailable()))? {
+    let placed = app.placing.submit(new).await.unwrap_or_else(|| Err(Problem::overloaded()))?;
+    match placed.ok_or_else(Problem::internal)? {
         Placed::Now(order) => {
             info!(order.id = %order.id, "an order was placed");
             crash_point("order placed, client not answered");
@@ -85,8 +86,7 @@ async fn cancel_order(State(app): State<App>, User(user): User, PathId(id): Path
         let Some(change) = order.cancel(CancelReason::User).map_err(|_| order_not_cancellable())? else {
             return Ok(shown(&order));
         };
-        let changed = orders::apply(&app.database, &app.outbox, app.delivery_delay, &[change]).await?;
-        if let Some(order) = changed.into_values().next() {
+        if let Some(order) = app.changing.submit(change).await.unwrap_or_else(|| Err(Problem::overloaded()))? {
             info!(order.id = %order.id, "an order was cancelled by its owner");
             crash_point("order cancelled, client not answered");
             return Ok(shown(&order));

@@ -1,8 +1,9 @@
 //! The orders service: takes orders, learns from the payments service how they are paid, delivers them in time.
 //!
-//! In reading order: an order and what can happen to it ([`order`], [`new_order`]), how it is stored ([`orders`], [`placing`]), and
+//! In reading order: an order and what can happen to it ([`order`], [`new_order`]), how it is stored ([`orders`], [`placing`], [`changing`]), and
 //! what makes things happen: requests ([`http`]), events ([`payment_events`]) and the clock ([`timers`]).
 
+pub mod changing;
 pub mod new_order;
 pub mod order;
 pub mod orders;
@@ -20,7 +21,6 @@ use std::time::Duration;
 use axum::extract::FromRef;
 use service_kit::admin::{self, Admin};
 use service_kit::auth::Authenticator;
-use service_kit::batcher::{Batcher, Workers};
 use service_kit::broker::Broker;
 use service_kit::consumer::{self, Subscription};
 use service_kit::database;
@@ -30,16 +30,15 @@ use service_kit::listening;
 use service_kit::metrics::Metrics;
 use service_kit::outbox::{self, Outbox};
 use service_kit::pool::Database;
-use service_kit::problem::Problem;
 use service_kit::process::Parts;
 use shared_events::events::{Event, PaymentCancel, PaymentCreate, PaymentProcessed};
 use sqlx::migrate::Migrator;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
+use crate::changing::Changing;
 use crate::config::Config;
-use crate::new_order::NewOrder;
-use crate::placing::Placed;
+use crate::placing::Placing;
 
 /// The schema that belongs to this service.
 pub const SCHEMA: &str = "orders";
@@ -57,19 +56,20 @@ pub struct App {
     pub outbox: Outbox,
     /// How long after its payment an order is delivered.
     pub delivery_delay: Duration,
-    placing: Batcher<NewOrder, Result<Placed, Problem>>,
+    placing: Placing,
+    changing: Changing,
     claims: Claims,
     authenticator: Authenticator,
 }
 
 impl App {
-    /// The workings of a service, and the workers that place its orders: they end when the last copy is dropped.
-    pub fn new(database: Database, outbox: Outbox, config: &Config) -> (Self, Workers) {
-        let (placing, workers) = placing::start(database.clone(), outbox.clone(), config.unpaid_expiry);
+    /// The workings of a service.
+    pub fn new(database: Database, outbox: Outbox, config: &Config) -> Self {
+        let placing = placing::start(database.clone(), outbox.clone(), config.unpaid_expiry);
+        let changing = changing::start(database.clone(), outbox.clone(), config.delivery_delay);
         let authenticator = Authenticator::new(config.settings.auth_demo_tokens.clone());
         let claims = Claims::new(config.settings.idempotency_secret.clone());
-        let app = Self { database, outbox, delivery_delay: config.delivery_delay, placing, claims, authenticator };
-        (app, workers)
+        Self { database, outbox, delivery_delay: config.delivery_delay, placing, changing, claims, authenticator }
     }
 }
 
@@ -101,7 +101,7 @@ pub async fn serve(
     let metrics = Metrics::default();
     let broker = Broker::new(settings, "orders-service")?.counted_in(metrics.clone());
     let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA, EVENTS);
-    let (app, placing_workers) = App::new(database.clone(), outbox, &config);
+    let app = App::new(database.clone(), outbox, &config);
     let routes = http::routes(app.clone());
 
     let admin = Admin {
@@ -115,9 +115,7 @@ pub async fn serve(
         limits: settings.limits(),
     };
     parts.start("admin", |stop| admin::serve(admin_listener, admin, stop));
-    parts.start("placing", |_| placing_workers.finish());
     if !database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, settings, &stop).await? {
-        drop((app, routes));
         return parts.finish().await;
     }
     let listener = listening::listen(socket)?;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::json;
 use service_kit::message::Announced;
 use service_kit::outbox::Outbox;
 use service_kit::page::PageRequest;
 use service_kit::pool::Database;
 use shared_events::ids::{OrderId, UserId};
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::order::{Change, Order, OrderStatus};
@@ -51,45 +51,42 @@ pub async fn apply(
             )
         ), current as (
             -- Locked in one order, so that two batches cannot wait for each other.
-            select orders.id
+            select change.*
             from orders.orders
             join change on change.order_id = orders.id and change.expected_version = orders.version
             order by orders.id
             for update of orders
         ), changed as (
             update orders.orders
-            set status = change.status,
-                payment_status = change.payment_status,
-                payment_version = change.payment_version,
-                cancel_reason = change.cancel_reason,
+            set status = current.status,
+                payment_status = current.payment_status,
+                payment_version = current.payment_version,
+                cancel_reason = current.cancel_reason,
                 deliver_at = case
-                    when change.status = 'cancelled' then null
-                    when change.status = 'confirmed' and orders.status <> 'confirmed'
+                    when current.status = 'cancelled' then null
+                    when current.status = 'confirmed' and orders.status <> 'confirmed'
                         then now() + make_interval(secs => $2)
                     else orders.deliver_at
                 end,
                 version = orders.version + 1,
                 updated_at = now()
-            from change
-            join current on current.id = change.order_id
-            where orders.id = change.order_id and orders.version = change.expected_version
-            returning orders.*
+            from current
+            where orders.id = current.order_id and orders.version = current.expected_version
+            returning orders.*, current.cause, current.message
         ), remembered as (
             insert into orders.order_events (order_id, version, status, cause)
-            select changed.id, changed.version, changed.status, change.cause
-            from changed
-            join change on change.order_id = changed.id
+            select id, version, status, cause from changed
         ), announced as (
             insert into orders.outbox (id, event, order_id, data, traceparent)
             select message.*
             from changed
-            join change on change.order_id = changed.id and jsonb_typeof(change.message) = 'object'
-            cross join jsonb_to_record(change.message)
+            cross join jsonb_to_record(changed.message)
                 as message (id uuid, event text, order_id uuid, data jsonb, traceparent text)
+            where jsonb_typeof(changed.message) = 'object'
         )
         "#,
         "from changed",
-        json!(rows),
+        Json(&rows) as _,
         delivery_delay.as_secs_f64(),
     )
     .fetch_all(database)

@@ -1,22 +1,24 @@
 //! Placing orders, many at a time: one statement and one commit for all that wait.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
-use service_kit::batcher::{Batcher, Workers};
-use service_kit::database::{is_transient, retry};
+use service_kit::batcher::Batcher;
+use service_kit::database::together_or_alone;
 use service_kit::idempotency::Claim;
 use service_kit::outbox::Outbox;
 use service_kit::pool::Database;
 use service_kit::problem::Problem;
 use shared_events::ids::OrderId;
+use sqlx::types::Json;
 
 use crate::new_order::NewOrder;
 use crate::order::Order;
-use crate::orders::{by_id, find_many, query_orders};
+use crate::orders::{find_many, query_orders};
 
-const LANES: usize = 2;
+/// One: what waits while a batch is written makes the next one larger, and large ones cost less per order.
+const LANES: usize = 1;
 const BATCH: usize = 256;
 /// How long a client is kept waiting for an absent database.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -32,49 +34,28 @@ pub enum Placed {
     KeyReused,
 }
 
-/// Starts the workers that place orders many at a time.
-pub fn start(
-    database: Database,
-    outbox: Outbox,
-    unpaid_expiry: Duration,
-) -> (Batcher<NewOrder, Result<Placed, Problem>>, Workers) {
-    Batcher::start(LANES, BATCH, move |batch: Vec<NewOrder>| {
-        let (database, outbox) = (database.clone(), outbox.clone());
-        async move { place_batch(&database, &outbox, unpaid_expiry, &batch).await }
-    })
-}
+/// Where new orders are placed, many at a time. `None` would be an order that is neither there nor can be placed.
+pub type Placing = Batcher<NewOrder, Result<Option<Placed>, Problem>>;
 
-/// Answers in the order of the batch. An order that the database refuses fails alone.
-async fn place_batch(
-    database: &Database,
-    outbox: &Outbox,
-    unpaid_expiry: Duration,
-    batch: &[NewOrder],
-) -> Vec<Result<Placed, Problem>> {
-    match retry(PATIENCE, || place(database, unpaid_expiry, batch)).await {
-        Ok(answers) => {
-            let committed = batch.iter().zip(&answers).filter(|(_, answer)| matches!(answer, Ok(Placed::Now(_))));
-            outbox.hand_over(committed.map(|(new, _)| new.message.clone()).collect());
-            answers
-        }
-        Err(problem) if batch.len() > 1 && !is_transient(&problem) => {
-            let mut answers = Vec::with_capacity(batch.len());
-            for new in batch.chunks(1) {
-                answers.extend(Box::pin(place_batch(database, outbox, unpaid_expiry, new)).await);
-            }
-            answers
-        }
-        Err(problem) => vec![Err(Problem::from(problem)); batch.len()],
-    }
+/// Starts placing orders.
+pub fn start(database: Database, outbox: Outbox, unpaid_expiry: Duration) -> Placing {
+    Batcher::start(LANES, BATCH, move |batch| {
+        let (database, outbox) = (database.clone(), outbox.clone());
+        together_or_alone(PATIENCE, batch, move |new: Arc<[NewOrder]>| {
+            let (database, outbox) = (database.clone(), outbox.clone());
+            async move { place(&database, &outbox, unpaid_expiry, &new).await }
+        })
+    })
 }
 
 /// Places orders with their events and the claims of their keys, and answers in their order. Those that are already
 /// there, because an earlier attempt was committed and its answer lost, are answered as if they were placed now.
 pub async fn place(
     database: &Database,
+    outbox: &Outbox,
     unpaid_expiry: Duration,
     new: &[NewOrder],
-) -> Result<Vec<Result<Placed, Problem>>, sqlx::Error> {
+) -> Result<Vec<Option<Placed>>, sqlx::Error> {
     let placed = query_orders!(
         r#"
         with new as (
@@ -92,37 +73,36 @@ pub async fn place(
             order by claim.scope
             on conflict (scope) do nothing
             returning order_id
+        ), wanted as (
+            select * from new
+            where jsonb_typeof(claim) is distinct from 'object' or id = any(array(select order_id from claimed))
         ), placed as (
             insert into orders.orders (id, created_by, bill, currency, items, reference, expires_at)
-            select id, created_by, bill, currency, items, reference, now() + make_interval(secs => $2)
-            from new
-            where jsonb_typeof(claim) is distinct from 'object' or id in (select order_id from claimed)
+            select id, created_by, bill, currency, items, reference, now() + make_interval(secs => $2) from wanted
             on conflict (id) do nothing
             returning *
         ), announced as (
             insert into orders.outbox (id, event, order_id, data, traceparent)
             select message.*
-            from placed
-            join new using (id)
-            cross join jsonb_to_record(new.message)
+            from wanted
+            cross join jsonb_to_record(wanted.message)
                 as message (id uuid, event text, order_id uuid, data jsonb, traceparent text)
+            -- An order that is there already is announced again at worst.
+            on conflict (id) do nothing
         )
         "#,
         "from placed",
-        json!(new),
+        Json(new) as _,
         unpaid_expiry.as_secs_f64(),
     )
     .fetch_all(database)
     .await?;
-    let mut orders = by_id(placed);
-    let mut answers = Vec::with_capacity(new.len());
-    let earlier = placed_earlier(database, new.iter().filter(|new| !orders.contains_key(&new.id))).await?;
-    for new in new {
-        let now = orders.remove(&new.id).map(Placed::Now);
-        let answer = now.or_else(|| earlier.get(&new.id).cloned());
-        answers.push(answer.ok_or_else(Problem::internal));
-    }
-    Ok(answers)
+    let mut answers: HashMap<OrderId, Placed> =
+        placed.into_iter().map(|order| (order.id, Placed::Now(order))).collect();
+    answers.extend(placed_earlier(database, new.iter().filter(|new| !answers.contains_key(&new.id))).await?);
+    let committed = new.iter().filter(|new| matches!(answers.get(&new.id), Some(Placed::Now(_))));
+    outbox.hand_over(committed.map(|new| new.message.clone()).collect());
+    Ok(new.iter().map(|new| answers.remove(&new.id)).collect())
 }
 
 /// What is known of orders that were not placed because they, or their keys, are there already.

@@ -6,6 +6,7 @@
 
 pub mod answers;
 pub mod card;
+pub mod changing;
 pub mod payment;
 pub mod payments;
 
@@ -41,6 +42,7 @@ use sqlx::migrate::Migrator;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
+use crate::changing::Changing;
 use crate::config::Config;
 use crate::processor::CardProcessor;
 use crate::sandbox::Sandbox;
@@ -63,6 +65,7 @@ pub struct App {
     pub processor: Arc<dyn CardProcessor>,
     /// How long the processor may take to answer.
     pub processor_timeout: Duration,
+    changing: Changing,
     claims: Claims,
     authenticator: Authenticator,
 }
@@ -70,15 +73,21 @@ pub struct App {
 impl App {
     /// The workings of a service.
     pub fn new(database: Database, outbox: Outbox, processor: Arc<dyn CardProcessor>, config: &Config) -> Self {
+        let changing = changing::start(database.clone(), outbox.clone(), settle_after(config.processor_timeout));
         let authenticator = Authenticator::new(config.settings.auth_demo_tokens.clone());
         let claims = Claims::new(config.settings.idempotency_secret.clone());
-        Self { database, outbox, processor, processor_timeout: config.processor_timeout, claims, authenticator }
+        let processor_timeout = config.processor_timeout;
+        Self { database, outbox, processor, processor_timeout, changing, claims, authenticator }
     }
 
     /// How long after its start a charge that was not answered is looked up: not while it may still be running.
     pub fn settle_after(&self) -> Duration {
-        self.processor_timeout + Duration::from_secs(2)
+        settle_after(self.processor_timeout)
     }
+}
+
+fn settle_after(processor_timeout: Duration) -> Duration {
+    processor_timeout + Duration::from_secs(2)
 }
 
 impl FromRef<App> for Authenticator {

@@ -10,7 +10,7 @@ use shared_events::ids::{OrderId, PaymentId};
 use tracing::info;
 
 use crate::payment::{Change, Payment};
-use crate::payments::NewPayment;
+use crate::payments::{Entombed, NewPayment};
 use crate::{App, payments};
 
 /// The version of a payment that was created on a tombstone: the tombstone had the first.
@@ -23,7 +23,16 @@ pub async fn on_payment_create(app: App, batch: Vec<Envelope<PaymentCreate>>) ->
     for event in &batch {
         new.entry(event.data.order_id).or_insert_with(|| new_payment(event));
     }
-    let mut held = payments::create(&app.database, &app.outbox, &new.into_values().collect::<Vec<_>>()).await?;
+    let mut held = payments::create(&app.database, &new.values().cloned().collect::<Vec<_>>()).await?;
+    new.retain(|order_id, _| !held.contains_key(order_id));
+    if !new.is_empty() {
+        // Their order was cancelled before, or they are repeated.
+        let entombed: Vec<Entombed> = batch
+            .iter()
+            .filter_map(|event| new.remove(&event.data.order_id).map(|new| entombed(new, event.traceparent.clone())))
+            .collect();
+        held.extend(payments::name_tombstones(&app.database, &app.outbox, &entombed).await?);
+    }
     for payment in held.values() {
         info!(order.id = %payment.order_id, payment.status = payment.status.name(), "a payment is held");
     }
@@ -67,18 +76,20 @@ pub async fn on_payment_cancel(app: App, batch: Vec<Envelope<PaymentCancel>>) ->
 
 fn new_payment(event: &Envelope<PaymentCreate>) -> NewPayment {
     let PaymentCreate { order_id, created_by, bill, currency } = event.data.clone();
-    let id = PaymentId::generate();
+    NewPayment { id: PaymentId::generate(), order_id, created_by, bill, currency }
+}
+
+fn entombed(new: NewPayment, traceparent: Option<String>) -> Entombed {
     let cancelled = PaymentProcessed {
-        order_id,
-        payment_id: id,
+        order_id: new.order_id,
+        payment_id: new.id,
         status: ProcessedStatus::Cancelled,
         version: CREATED_ON_TOMBSTONE,
-        bill,
-        currency,
+        bill: new.bill,
+        currency: new.currency,
         decline_code: None,
     };
-    let message_if_cancelled = Message::in_trace(&cancelled, event.traceparent.clone());
-    NewPayment { id, order_id, created_by, bill, currency, message_if_cancelled }
+    Entombed { new, message: Message::in_trace(&cancelled, traceparent) }
 }
 
 fn contradicts(event: &Envelope<PaymentCreate>, held: Option<&Payment>) -> bool {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use service_kit::crash_point::crash_point;
-use service_kit::database::retry;
 use service_kit::idempotency::Claim;
+use service_kit::problem::Problem;
 use shared_events::ids::{OrderId, UserId};
 use sqlx::types::Json;
 use tracing::{info, warn};
@@ -24,8 +24,6 @@ const PATIENCE_FOR_NEW_ORDERS: Duration = Duration::from_secs(2);
 pub const TIME_AROUND_THE_PROCESSOR: Duration = Duration::from_secs(8);
 /// How old an order may be to count as just placed; also how far our clock may be ahead of the other service's.
 const NEW_ORDER_AGE: Duration = Duration::from_secs(5);
-/// How long an answer of the processor is tried to be recorded before it is left to the settlement.
-const PATIENCE_FOR_DATABASE: Duration = Duration::from_secs(2);
 /// How long a repeated request waits for the answer of the first one that still runs.
 const PATIENCE_FOR_FIRST: Duration = Duration::from_secs(2);
 /// How often it looks: at first, and at last.
@@ -45,7 +43,7 @@ pub enum PayError {
     /// The attempt was given up before its answer could be kept: nothing was charged.
     Voided,
     /// The database failed before anything was charged, or before the answer could be kept.
-    Database(sqlx::Error),
+    Database(Problem),
 }
 
 /// What a pay led to.
@@ -62,9 +60,15 @@ pub enum Paid {
     },
 }
 
+impl From<Problem> for PayError {
+    fn from(problem: Problem) -> Self {
+        Self::Database(problem)
+    }
+}
+
 impl From<sqlx::Error> for PayError {
     fn from(cause: sqlx::Error) -> Self {
-        Self::Database(cause)
+        Self::Database(cause.into())
     }
 }
 
@@ -76,19 +80,23 @@ pub async fn pay(
     card: Card,
     claim: Option<&Claim>,
 ) -> Result<Paid, PayError> {
-    let attempt_id = AttemptId::generate();
+    let mut attempt_id = AttemptId::generate();
     let begun = loop {
         let payment = find_soon(app, owner, order_id).await?.ok_or(PayError::NotFound)?;
+        if payment.is_being_charged(attempt_id) {
+            // Our change was made, and the database's answer to it was lost.
+            break payment;
+        }
         // After the payment was read: an attempt that came between changes its version, and this one will not begin.
         if let Some(claim) = claim
             && answers::find(&app.database, claim).await?.is_some()
         {
             return answer_of_first(app, claim).await;
         }
+        // Another one each time: what was begun before may have been voided since.
+        attempt_id = AttemptId::generate();
         let change = payment.begin(attempt_id, &card.summary()).map_err(PayError::NotPayable)?;
-        let change = Change { claim: claim.cloned(), ..change };
-        let changed = payments::apply(&app.database, &app.outbox, app.settle_after(), &[change]).await?;
-        if let Some(begun) = changed.into_values().next() {
+        if let Some(begun) = make(app, Change { claim: claim.cloned(), ..change }).await? {
             break begun;
         }
         // Somebody else changed the payment meanwhile: look again and decide anew.
@@ -120,13 +128,11 @@ async fn charge(app: &App, payment: Payment, attempt_id: AttemptId, card: Card) 
     };
 
     crash_point("card charged, not recorded");
-    match retry(PATIENCE_FOR_DATABASE, || settle(app, payment.clone(), attempt_id, &verdict)).await {
-        Ok(settled) => Ok(settled),
-        Err(problem) => {
-            warn!(order.id = %order_id, attempt.id = %attempt_id, %problem, "an answered charge could not be recorded yet");
-            Ok(payment)
-        }
-    }
+    let settled = settle(app, payment.clone(), attempt_id, &verdict).await;
+    Ok(settled.unwrap_or_else(|_| {
+        warn!(order.id = %order_id, attempt.id = %attempt_id, "an answered charge could not be recorded yet");
+        payment
+    }))
 }
 
 /// Records how an attempt ended, unless that is recorded already; answers the payment as it is then.
@@ -135,10 +141,9 @@ pub async fn settle(
     mut payment: Payment,
     attempt_id: AttemptId,
     verdict: &Verdict,
-) -> Result<Payment, sqlx::Error> {
+) -> Result<Payment, Problem> {
     while let Some(change) = payment.settle(attempt_id, verdict) {
-        let changed = payments::apply(&app.database, &app.outbox, app.settle_after(), &[change]).await?;
-        if let Some(settled) = changed.into_values().next() {
+        if let Some(settled) = make(app, change).await? {
             info!(order.id = %settled.order_id, attempt.id = %attempt_id, payment.status = settled.status.name(),
                 "an attempt to pay has ended");
             return Ok(settled);
@@ -148,6 +153,11 @@ pub async fn settle(
         payment = current.into_values().next().ok_or(sqlx::Error::RowNotFound)?;
     }
     Ok(payment)
+}
+
+/// Makes the change, unless it is outdated.
+async fn make(app: &App, change: Change) -> Result<Option<Payment>, Problem> {
+    app.changing.submit(change).await.unwrap_or_else(|| Err(Problem::overloaded()))
 }
 
 /// The payment of the order. An order is placed before its payment can be held, so a client that is quick is made to

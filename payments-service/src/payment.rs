@@ -185,9 +185,14 @@ impl Payment {
         }
     }
 
+    /// Whether this attempt is the one that is running.
+    pub fn is_being_charged(&self, attempt_id: AttemptId) -> bool {
+        self.status == PaymentStatus::Processing && self.attempt_id == Some(attempt_id)
+    }
+
     /// Ends the running attempt: `None` when it has ended already. A cancel that came meanwhile is carried out.
     pub fn settle(&self, attempt_id: AttemptId, verdict: &Verdict) -> Option<Change> {
-        if self.status != PaymentStatus::Processing || self.attempt_id != Some(attempt_id) {
+        if !self.is_being_charged(attempt_id) {
             return None;
         }
         let (next, attempt_outcome) = match (verdict, self.cancel_requested) {

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::json;
 use service_kit::message::{Announced, Message};
 use service_kit::outbox::Outbox;
 use service_kit::page::PageRequest;
 use service_kit::pool::Database;
 use shared_events::ids::{OrderId, PaymentId, UserId};
 use shared_events::money::{Currency, MinorUnits};
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::payment::{Change, Payment, PaymentStatus};
@@ -41,56 +41,91 @@ pub struct NewPayment {
     pub created_by: UserId,
     pub bill: MinorUnits,
     pub currency: Currency,
-    /// The event that is committed if the order was cancelled before it was heard of.
-    pub message_if_cancelled: Message,
 }
 
-/// Holds a payment for each order that has none. Where a cancel came first and left a tombstone, the payment stays
-/// cancelled and learns what it was for. `new` must name each order once. Answers the payments that are new.
-pub async fn create(
-    database: &Database,
-    outbox: &Outbox,
-    new: &[NewPayment],
-) -> Result<HashMap<OrderId, Payment>, sqlx::Error> {
-    let created = query_payments!(
+/// Holds a payment for each order that has none and no tombstone. `new` must name each order once. Answers the payments
+/// that are new.
+pub async fn create(database: &Database, new: &[NewPayment]) -> Result<HashMap<OrderId, Payment>, sqlx::Error> {
+    query_payments!(
         r#"
-        with new as (
-            select * from jsonb_to_recordset($1) as new (
-                id uuid, order_id uuid, created_by text, bill bigint, currency text, message_if_cancelled jsonb
-            )
-        ), created as (
-            insert into payments.payments as payment (id, order_id, created_by, bill, currency, status)
+        with created as (
+            insert into payments.payments (id, order_id, created_by, bill, currency, status)
+            select id, order_id, created_by, bill, currency, 'pending'
+            from jsonb_to_recordset($1) as new (id uuid, order_id uuid, created_by text, bill bigint, currency text)
             -- In one order, so that two batches cannot wait for each other.
-            select id, order_id, created_by, bill, currency, 'pending' from new order by order_id
-            on conflict (order_id) do update
-                set id = excluded.id,
-                    created_by = excluded.created_by,
-                    bill = excluded.bill,
-                    currency = excluded.currency,
-                    version = payment.version + 1,
-                    updated_at = now()
-                where payment.created_by is null
+            order by order_id
+            on conflict (order_id) do nothing
             returning *
-        ), announced as (
-            insert into payments.outbox (id, event, order_id, data, traceparent)
-            select message.*
-            from created
-            join new using (order_id)
-            cross join jsonb_to_record(new.message_if_cancelled)
-                as message (id uuid, event text, order_id uuid, data jsonb, traceparent text)
-            where created.status = 'cancelled'
         )
         "#,
         "from created",
-        json!(new),
+        Json(new) as _,
     )
     .fetch_all(database)
-    .await?;
-    let created = by_order(created);
-    let is_cancelled =
-        |new: &&NewPayment| created.get(&new.order_id).is_some_and(|held| held.status == PaymentStatus::Cancelled);
-    outbox.hand_over(new.iter().filter(is_cancelled).map(|new| new.message_if_cancelled.clone()).collect());
-    Ok(created)
+    .await
+    .map(by_order)
+}
+
+/// A payment whose order was cancelled before it was heard of.
+#[derive(Clone, Debug, Serialize)]
+pub struct Entombed {
+    /// What the tombstone learns it was for.
+    #[serde(flatten)]
+    pub new: NewPayment,
+    /// The event that is committed with it.
+    pub message: Message,
+}
+
+/// Tells tombstones what they were for: those payments stay cancelled. Answers the payments that were tombstones.
+pub async fn name_tombstones(
+    database: &Database,
+    outbox: &Outbox,
+    entombed: &[Entombed],
+) -> Result<HashMap<OrderId, Payment>, sqlx::Error> {
+    let named = query_payments!(
+        r#"
+        with entombed as (
+            select * from jsonb_to_recordset($1) as entombed (
+                id uuid, order_id uuid, created_by text, bill bigint, currency text, message jsonb
+            )
+        ), tombstone as (
+            -- Locked in one order, so that two batches cannot wait for each other.
+            select payments.order_id
+            from payments.payments
+            join entombed using (order_id)
+            where payments.created_by is null
+            order by payments.order_id
+            for update of payments
+        ), named as (
+            update payments.payments
+            set id = entombed.id,
+                created_by = entombed.created_by,
+                bill = entombed.bill,
+                currency = entombed.currency,
+                version = payments.version + 1,
+                updated_at = now()
+            from entombed
+            join tombstone using (order_id)
+            where payments.order_id = entombed.order_id and payments.created_by is null
+            returning payments.*
+        ), announced as (
+            insert into payments.outbox (id, event, order_id, data, traceparent)
+            select message.*
+            from named
+            join entombed using (order_id)
+            cross join jsonb_to_record(entombed.message)
+                as message (id uuid, event text, order_id uuid, data jsonb, traceparent text)
+        )
+        "#,
+        "from named",
+        Json(entombed) as _,
+    )
+    .fetch_all(database)
+    .await
+    .map(by_order)?;
+    let committed = entombed.iter().filter(|payment| named.contains_key(&payment.new.order_id));
+    outbox.hand_over(committed.map(|payment| payment.message.clone()).collect());
+    Ok(named)
 }
 
 /// Leaves a tombstone for each order that has no payment yet: when it is created, it is cancelled already.
@@ -131,84 +166,81 @@ pub async fn apply(
             )
         ), current as (
             -- Locked in one order, so that two batches cannot wait for each other.
-            select payments.order_id
+            select change.*
             from payments.payments
             join change on change.order_id = payments.order_id and change.expected_version = payments.version
             order by payments.order_id
             for update of payments
         ), changed as (
             update payments.payments
-            set status = change.status,
-                cancel_requested = change.cancel_requested,
-                attempt_id = change.attempt_id,
-                attempts = change.attempts,
-                card_brand = change.card_brand,
-                card_last4 = change.card_last4,
-                card_exp_month = change.card_exp_month,
-                card_exp_year = change.card_exp_year,
-                decline_code = change.decline_code,
+            set status = current.status,
+                cancel_requested = current.cancel_requested,
+                attempt_id = current.attempt_id,
+                attempts = current.attempts,
+                card_brand = current.card_brand,
+                card_last4 = current.card_last4,
+                card_exp_month = current.card_exp_month,
+                card_exp_year = current.card_exp_year,
+                decline_code = current.decline_code,
                 settle_at = case
-                    when change.status = 'refunding' then now()
-                    when change.status <> 'processing' then null
+                    when current.status = 'refunding' then now()
+                    when current.status <> 'processing' then null
                     when payments.status = 'processing' then payments.settle_at
                     else now() + make_interval(secs => $2)
                 end,
                 version = payments.version + 1,
                 updated_at = now()
-            from change
-            join current using (order_id)
-            where payments.order_id = change.order_id and payments.version = change.expected_version
-            returning payments.*
+            from current
+            where payments.order_id = current.order_id and payments.version = current.expected_version
+            returning payments.*, current.attempt_outcome, current.posting, current.message, current.claim
         ), attempted as (
             insert into payments.attempts as attempt
                 (id, order_id, number, outcome, decline_code, card_brand, card_last4, card_exp_month, card_exp_year)
-            select change.attempt_id, change.order_id, change.attempts, change.attempt_outcome, change.decline_code,
-                change.card_brand, change.card_last4, change.card_exp_month, change.card_exp_year
+            select attempt_id, order_id, attempts, attempt_outcome, decline_code,
+                card_brand, card_last4, card_exp_month, card_exp_year
             from changed
-            join change using (order_id)
-            where change.attempt_outcome is not null
+            where attempt_outcome is not null
             on conflict (id) do update
                 set outcome = excluded.outcome, decline_code = excluded.decline_code, settled_at = now()
         ), claimed as (
             insert into payments.idempotency_keys (scope, fingerprint, request_id, attempt_id)
-            select claim.*, change.attempt_id
+            select claim.*, changed.attempt_id
             from changed
-            join change on change.order_id = changed.order_id and jsonb_typeof(change.claim) = 'object'
-            cross join jsonb_to_record(change.claim) as claim (scope bytea, fingerprint bytea, request_id text)
+            cross join jsonb_to_record(changed.claim) as claim (scope bytea, fingerprint bytea, request_id text)
+            where jsonb_typeof(changed.claim) = 'object'
         ), answered as (
             update payments.idempotency_keys as key
-            set answer = to_jsonb(changed)
+            set answer = to_jsonb(payment)
             from changed
-            join change using (order_id)
-            where change.attempt_outcome in ('approved', 'declined')
-                and key.attempt_id = change.attempt_id
+            cross join lateral (select changed.*) as payment
+            where changed.attempt_outcome in ('approved', 'declined')
+                and key.attempt_id = changed.attempt_id
                 and key.answer is null
         ), given_back as (
             -- Nothing was charged and nobody was told otherwise: the key may be used again.
             delete from payments.idempotency_keys as key
             using changed
-            join change using (order_id)
-            where change.attempt_outcome = 'voided'
-                and key.attempt_id = change.attempt_id
+            where changed.attempt_outcome = 'voided'
+                and key.attempt_id = changed.attempt_id
                 and key.answer is null
         ), posted as (
             insert into payments.ledger (tx_id, account, amount, currency, order_id)
-            select posting.tx_id, entry.account, entry.sign * posting.amount, posting.currency, change.order_id
+            select posting.tx_id, entry.account, entry.sign * posting.amount, posting.currency, changed.order_id
             from changed
-            join change on change.order_id = changed.order_id and jsonb_typeof(change.posting) = 'object'
-            cross join jsonb_to_record(change.posting) as posting (tx_id uuid, amount bigint, currency text)
+            cross join jsonb_to_record(changed.posting) as posting (tx_id uuid, amount bigint, currency text)
             cross join (values ('card_processor', 1), ('revenue', -1)) as entry (account, sign)
+            where jsonb_typeof(changed.posting) = 'object'
         ), announced as (
             insert into payments.outbox (id, event, order_id, data, traceparent)
             select message.*
             from changed
-            join change on change.order_id = changed.order_id and jsonb_typeof(change.message) = 'object'
-            cross join jsonb_to_record(change.message)
+            cross join jsonb_to_record(changed.message)
                 as message (id uuid, event text, order_id uuid, data jsonb, traceparent text)
+            where jsonb_typeof(changed.message) = 'object'
         )
         "#,
         "from changed",
-        json!(rows),
+        Json(&rows) as _,
         settle_after.as_secs_f64(),
     )
     .fetch_all(database)

@@ -51,7 +51,7 @@ impl From<PayError> for Problem {
             PayError::KeyReused => key_reused(),
             PayError::KeyInUse => key_in_use(),
             PayError::Voided => Self::unavailable(),
-            PayError::Database(cause) => Self::from(cause),
+            PayError::Database(problem) => problem,
         }
     }
 }

@@ -70,7 +70,7 @@ pub enum Record {
 }
 
 /// The processor did not answer in time, or not in a way that can be understood. Whatever was asked may have happened.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NoAnswer(pub String);
 
 /// A company that charges cards, or something that stands in for one.

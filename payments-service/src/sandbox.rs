@@ -3,12 +3,18 @@
 //! What a card does is in the table of [`behaviour`]. The book is on a connection of its own that the payments service
 //! does not share, as a processor's would be.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{Datelike, Utc};
+use serde::Serialize;
+use service_kit::batcher::Batcher;
 use service_kit::pool::Database;
+use shared_events::ids::OrderId;
+use shared_events::money::{Currency, MinorUnits};
 use sqlx::migrate::Migrator;
+use sqlx::types::Json;
 
 use crate::card::{Card, Expiry};
 use crate::processor::{AttemptId, CardProcessor, Charge, NoAnswer, Record, Verdict, VoidRequest};
@@ -20,12 +26,17 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations/sandbox");
 /// How many connections its book needs: pays and settlements ask at the same time.
 pub const CONNECTIONS: u32 = 16;
 
+/// How many charges are entered at a time: as a real processor's, the book is not what pays wait for.
+const LANES: usize = 2;
+const BATCH: usize = 128;
+
 /// How long the slow card takes.
 const SLOW: Duration = Duration::from_secs(3);
 
 /// The processor.
 pub struct Sandbox {
     book: Database,
+    entering: Batcher<Entry, Result<Record, NoAnswer>>,
 }
 
 /// What a sandbox card does.
@@ -66,34 +77,88 @@ fn behaviour(card: &Card, today: Expiry) -> Behaviour {
 impl Sandbox {
     /// A sandbox that keeps its book in this database.
     pub fn new(book: Database) -> Self {
-        Self { book }
+        let entering = Batcher::start(LANES, BATCH, {
+            let book = book.clone();
+            move |entries: Vec<Entry>| {
+                let book = book.clone();
+                async move {
+                    match enter(&book, &entries).await {
+                        Ok(records) => records.into_iter().map(Ok).collect(),
+                        Err(problem) => vec![Err(NoAnswer::from(problem)); entries.len()],
+                    }
+                }
+            }
+        });
+        Self { book, entering }
     }
 
-    /// Writes the charge down unless the attempt is known already; answers what the book says then.
-    async fn write_down(&self, charge: &Charge, behaviour: Behaviour) -> Result<Record, NoAnswer> {
-        let (status, decline_code) = match behaviour {
-            Behaviour::Decline(code) => ("declined", Some(code)),
-            _ => ("approved", None),
-        };
-        let refund_failures = i32::from(behaviour == Behaviour::ApproveAndStumbleOnRefund);
-        sqlx::query!(
-            r#"
+    /// Enters a charge unless the attempt is known already; answers what the book says then.
+    async fn enter(&self, entry: Entry) -> Result<Record, NoAnswer> {
+        let attempt_id = entry.attempt_id;
+        let busy = || Err(NoAnswer("too much is being entered".to_owned()));
+        match self.entering.submit(entry).await.unwrap_or_else(busy)? {
+            // It came from elsewhere at the same time.
+            Record::NotFound => self.look_up(attempt_id).await,
+            record => Ok(record),
+        }
+    }
+}
+
+/// A line of the book.
+#[derive(Serialize)]
+struct Entry {
+    attempt_id: AttemptId,
+    order_id: OrderId,
+    amount: MinorUnits,
+    currency: Currency,
+    status: &'static str,
+    decline_code: Option<&'static str>,
+    refund_failures_left: i32,
+}
+
+/// Enters what is not known already, and answers what was known or is now, in the order of the entries.
+async fn enter(book: &Database, entries: &[Entry]) -> Result<Vec<Record>, sqlx::Error> {
+    let lines = sqlx::query!(
+        r#"
+        with entry as (
+            select * from jsonb_to_recordset($1) as entry (
+                attempt_id uuid, order_id uuid, amount bigint, currency text, status text, decline_code text,
+                refund_failures_left integer
+            )
+        ), entered as (
             insert into sandbox.charges
                 (attempt_id, order_id, amount, currency, status, decline_code, refund_failures_left)
-            values ($1, $2, $3, $4, $5, $6, $7)
+            -- In one order, so that two batches cannot wait for each other.
+            select attempt_id, order_id, amount, currency, status, decline_code, refund_failures_left
+            from entry
+            order by attempt_id
             on conflict (attempt_id) do nothing
-            "#,
-            charge.attempt_id.0,
-            charge.order_id.0,
-            charge.amount.0,
-            charge.currency.code(),
-            status,
-            decline_code,
-            refund_failures,
+            returning attempt_id, status, decline_code
         )
-        .execute(&self.book)
-        .await?;
-        self.look_up(charge.attempt_id).await
+        select attempt_id as "attempt_id!: AttemptId", status as "status!", decline_code from entered
+        union all
+        select attempt_id, status, decline_code
+        from sandbox.charges
+        where attempt_id in (select attempt_id from entry)
+        "#,
+        Json(entries) as _,
+    )
+    .fetch_all(book)
+    .await?;
+    let mut records = HashMap::new();
+    for line in lines {
+        records.insert(line.attempt_id, record(&line.status, line.decline_code)?);
+    }
+    Ok(entries.iter().map(|entry| records.get(&entry.attempt_id).cloned().unwrap_or(Record::NotFound)).collect())
+}
+
+fn record(status: &str, decline_code: Option<String>) -> Result<Record, sqlx::Error> {
+    match status {
+        "approved" => Ok(Record::Ended(Verdict::Approved)),
+        "declined" => Ok(Record::Ended(Verdict::Declined(decline_code.unwrap_or_default()))),
+        "voided" => Ok(Record::Ended(Verdict::Voided)),
+        "refunded" => Ok(Record::Refunded),
+        other => Err(sqlx::Error::Decode(format!("the book says {other}").into())),
     }
 }
 
@@ -111,7 +176,14 @@ impl CardProcessor for Sandbox {
             Behaviour::ApproveSlowly => tokio::time::sleep(SLOW).await,
             _ => {}
         }
-        let record = self.write_down(&charge, behaviour).await?;
+        let (status, decline_code) = match behaviour {
+            Behaviour::Decline(code) => ("declined", Some(code)),
+            _ => ("approved", None),
+        };
+        let refund_failures_left = i32::from(behaviour == Behaviour::ApproveAndStumbleOnRefund);
+        let Charge { attempt_id, order_id, amount, currency, .. } = charge;
+        let entry = Entry { attempt_id, order_id, amount, currency, status, decline_code, refund_failures_left };
+        let record = self.enter(entry).await?;
         match (record, behaviour) {
             (_, Behaviour::ApproveSilently) => Err(NoAnswer("the card asks for no answer".to_owned())),
             (Record::Ended(verdict), _) => Ok(verdict),
@@ -124,33 +196,25 @@ impl CardProcessor for Sandbox {
             sqlx::query!("select status, decline_code from sandbox.charges where attempt_id = $1", attempt_id.0)
                 .fetch_optional(&self.book)
                 .await?;
-        let Some(charge) = charge else {
-            return Ok(Record::NotFound);
-        };
-        match charge.status.as_str() {
-            "approved" => Ok(Record::Ended(Verdict::Approved)),
-            "declined" => Ok(Record::Ended(Verdict::Declined(charge.decline_code.unwrap_or_default()))),
-            "voided" => Ok(Record::Ended(Verdict::Voided)),
-            "refunded" => Ok(Record::Refunded),
-            other => Err(NoAnswer(format!("the book says {other}"))),
+        match charge {
+            Some(charge) => Ok(record(&charge.status, charge.decline_code)?),
+            None => Ok(Record::NotFound),
         }
     }
 
-    async fn void(&self, charge: VoidRequest) -> Result<Record, NoAnswer> {
-        sqlx::query!(
-            r#"
-            insert into sandbox.charges (attempt_id, order_id, amount, currency, status)
-            values ($1, $2, $3, $4, 'voided')
-            on conflict (attempt_id) do nothing
-            "#,
-            charge.attempt_id.0,
-            charge.order_id.0,
-            charge.amount.0,
-            charge.currency.code(),
-        )
-        .execute(&self.book)
-        .await?;
-        self.look_up(charge.attempt_id).await
+    async fn void(&self, attempt: VoidRequest) -> Result<Record, NoAnswer> {
+        let VoidRequest { attempt_id, order_id, amount, currency } = attempt;
+        let status = "voided";
+        self.enter(Entry {
+            attempt_id,
+            order_id,
+            amount,
+            currency,
+            status,
+            decline_code: None,
+            refund_failures_left: 0,
+        })
+        .await
     }
 
     async fn refund(&self, attempt_id: AttemptId) -> Result<(), NoAnswer> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use service_kit::crash_point::crash_point;
+use service_kit::problem::Problem;
 use service_kit::process::repeat;
 use service_kit::trace_context;
 use tokio_util::sync::CancellationToken;
@@ -54,7 +55,7 @@ pub async fn settle_due(app: &App) -> Result<(), sqlx::Error> {
 #[expect(dead_code, reason = "read in the log only")]
 enum Unsettled {
     Processor(NoAnswer),
-    Database(sqlx::Error),
+    Database(Problem),
 }
 
 async fn settle(app: &App, payment: Payment) -> Result<(), Unsettled> {
@@ -114,8 +115,14 @@ impl From<NoAnswer> for Unsettled {
     }
 }
 
+impl From<Problem> for Unsettled {
+    fn from(problem: Problem) -> Self {
+        Self::Database(problem)
+    }
+}
+
 impl From<sqlx::Error> for Unsettled {
     fn from(cause: sqlx::Error) -> Self {
-        Self::Database(cause)
+        Self::Database(cause.into())
     }
 }

@@ -1,11 +1,12 @@
 //! Micro-batching: what waits while one batch is being written is written together next.
 //!
-//! There is no timer, so a lone job waits for nobody; under load, the cost of a round trip and a commit is shared.
+//! There is no timer, so a lone job waits for nobody; under load, the cost of a round trip and a commit is shared. The
+//! workers end when every handle of the batcher is dropped and every job is done. They hold the outbox, and the relay
+//! stays as long as anybody does: so a service that stops drains its batchers.
 
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::task::JoinSet;
 
 /// How many batches for each lane may wait. More would be answered too late to be of use.
 const WAITING_BATCHES: usize = 4;
@@ -15,16 +16,13 @@ pub struct Batcher<Job, Answer> {
     jobs: mpsc::Sender<(Job, oneshot::Sender<Answer>)>,
 }
 
-/// The workers of a [`Batcher`]; to be run in a task of its own until every handle of the batcher is dropped.
-pub struct Workers(JoinSet<()>);
-
 impl<Job, Answer> Batcher<Job, Answer>
 where
     Job: Send + 'static,
     Answer: Send + 'static,
 {
     /// Starts `lanes` workers that each give at most `limit` jobs at a time to `work`, which answers them in order.
-    pub fn start<Work, Batch>(lanes: usize, limit: usize, work: Work) -> (Self, Workers)
+    pub fn start<Work, Batch>(lanes: usize, limit: usize, work: Work) -> Self
     where
         Work: Fn(Vec<Job>) -> Batch + Send + Sync + 'static,
         Batch: Future<Output = Vec<Answer>> + Send + 'static,
@@ -32,11 +30,10 @@ where
         let (jobs, waiting) = mpsc::channel(lanes * limit * WAITING_BATCHES);
         let waiting = Arc::new(Mutex::new(waiting));
         let work = Arc::new(work);
-        let mut workers = JoinSet::new();
         for _ in 0..lanes {
-            workers.spawn(run_lane(Arc::clone(&waiting), limit, Arc::clone(&work)));
+            tokio::spawn(run_lane(Arc::clone(&waiting), limit, Arc::clone(&work)));
         }
-        (Self { jobs }, Workers(workers))
+        Self { jobs }
     }
 
     /// Has the job done; `None` when too many wait already, or the workers are gone. Dropping the wait harms nobody:
@@ -54,16 +51,6 @@ impl<Job, Answer> Clone for Batcher<Job, Answer> {
     }
 }
 
-impl Workers {
-    /// Waits until the batcher is dropped and every job is done.
-    pub async fn finish(mut self) -> anyhow::Result<()> {
-        while let Some(lane) = self.0.join_next().await {
-            lane?;
-        }
-        Ok(())
-    }
-}
-
 type Waiting<Job, Answer> = Arc<Mutex<mpsc::Receiver<(Job, oneshot::Sender<Answer>)>>>;
 
 async fn run_lane<Job, Answer, Work, Batch>(waiting: Waiting<Job, Answer>, limit: usize, work: Arc<Work>)
@@ -73,9 +60,19 @@ where
 {
     loop {
         let mut collected = Vec::new();
-        // The lock is held only while collecting: the lanes take turns there and work side by side.
-        if waiting.lock().await.recv_many(&mut collected, limit).await == 0 {
-            return;
+        {
+            // Held only while collecting: the lanes take turns there and work side by side.
+            let mut waiting = waiting.lock().await;
+            let Some(first) = waiting.recv().await else { return };
+            collected.push(first);
+            // Whoever is about to submit a job does so first. This waits for nobody: where no other task can go on, it
+            // returns at once.
+            tokio::task::yield_now().await;
+            while collected.len() < limit
+                && let Ok(next) = waiting.try_recv()
+            {
+                collected.push(next);
+            }
         }
         let (jobs, callers): (Vec<Job>, Vec<oneshot::Sender<Answer>>) = collected.into_iter().unzip();
         for (caller, answer) in callers.into_iter().zip(work(jobs).await) {
@@ -87,8 +84,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use tokio::sync::Semaphore;
 
     use super::*;
@@ -96,7 +91,6 @@ mod tests {
     /// A batcher that doubles numbers, one batch for each permit of the gate.
     struct Gated {
         batcher: Batcher<u32, u32>,
-        workers: Workers,
         gate: Arc<Semaphore>,
         /// The sizes of the batches that have begun.
         begun: mpsc::UnboundedReceiver<usize>,
@@ -106,7 +100,7 @@ mod tests {
         let gate = Arc::new(Semaphore::new(0));
         let (sizes, begun) = mpsc::unbounded_channel();
         let worker_gate = Arc::clone(&gate);
-        let (batcher, workers) = Batcher::start(1, 4, move |jobs: Vec<u32>| {
+        let batcher = Batcher::start(1, 4, move |jobs: Vec<u32>| {
             let gate = Arc::clone(&worker_gate);
             sizes.send(jobs.len()).expect("the test listens");
             async move {
@@ -114,7 +108,7 @@ mod tests {
                 jobs.into_iter().map(|job| job * 2).collect()
             }
         });
-        Gated { batcher, workers, gate, begun }
+        Gated { batcher, gate, begun }
     }
 
     fn submit(batcher: &Batcher<u32, u32>, job: u32) -> tokio::task::JoinHandle<Option<u32>> {
@@ -124,7 +118,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_caller_gets_its_own_answer() {
-        let Gated { batcher, workers: _workers, gate, begun: _begun } = gated();
+        let Gated { batcher, gate, begun: _begun } = gated();
         gate.add_permits(100);
         let callers: Vec<_> = (0..16).map(|job| (job, submit(&batcher, job))).collect();
         for (job, caller) in callers {
@@ -134,7 +128,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_lone_job_waits_for_nobody_and_those_behind_it_are_done_together() {
-        let Gated { batcher, workers: _workers, gate, mut begun } = gated();
+        let Gated { batcher, gate, mut begun } = gated();
         let first = submit(&batcher, 0);
         assert_eq!(begun.recv().await, Some(1));
         let rest: Vec<_> = (1..5).map(|job| submit(&batcher, job)).collect();
@@ -151,7 +145,7 @@ mod tests {
 
     #[tokio::test]
     async fn more_jobs_than_may_wait_are_refused_at_once() {
-        let Gated { batcher, workers: _workers, gate: _gate, mut begun } = gated();
+        let Gated { batcher, gate: _gate, mut begun } = gated();
         let _first = submit(&batcher, 0);
         assert_eq!(begun.recv().await, Some(1));
         let _waiting: Vec<_> = (0..4 * WAITING_BATCHES).map(|_| submit(&batcher, 1)).collect();
@@ -163,35 +157,29 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_that_goes_away_harms_nobody() {
-        let Gated { batcher, workers, gate, mut begun } = gated();
+        let Gated { batcher, gate, mut begun } = gated();
         let impatient = submit(&batcher, 1);
         assert_eq!(begun.recv().await, Some(1));
         impatient.abort();
         gate.add_permits(2);
         assert_eq!(batcher.submit(2).await, Some(4));
-        drop(batcher);
-        workers.finish().await.expect("the workers end");
     }
 
     #[tokio::test]
-    async fn dropping_the_batcher_finishes_what_was_submitted() {
-        let done = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&done);
-        let (batcher, workers) = Batcher::start(2, 4, move |jobs: Vec<()>| {
-            counter.fetch_add(jobs.len(), Ordering::SeqCst);
-            async move { jobs }
-        });
-        let callers: Vec<_> = (0..16)
-            .map(|_| {
-                let batcher = batcher.clone();
-                tokio::spawn(async move { batcher.submit(()).await })
-            })
-            .collect();
-        for caller in callers {
-            assert_eq!(caller.await.expect("no panic"), Some(()));
+    async fn dropping_the_batcher_finishes_what_was_submitted_and_ends_the_workers() {
+        let Gated { batcher, gate, mut begun } = gated();
+        let callers: Vec<_> = (0..9).map(|job| submit(&batcher, job)).collect();
+        while batcher.jobs.capacity() == batcher.jobs.max_capacity() {
+            tokio::task::yield_now().await;
         }
+        callers.iter().for_each(tokio::task::JoinHandle::abort);
         drop(batcher);
-        workers.finish().await.expect("the workers end");
-        assert_eq!(done.load(Ordering::SeqCst), 16);
+        gate.add_permits(9);
+        let mut done = 0;
+        // The workers hold the other end.
+        while let Some(jobs) = begun.recv().await {
+            done += jobs;
+        }
+        assert_eq!(done, 9);
     }
 }

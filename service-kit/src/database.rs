@@ -6,6 +6,7 @@
 //! in [`crate::http`], background work in tasks that look at their stop token only between calls.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -15,6 +16,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::problem::Problem;
 use crate::settings::{DurabilityCheck, Settings};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -151,6 +153,36 @@ where
 {
     let started = Instant::now();
     retry_while(|trouble| is_transient(trouble) && started.elapsed() < patience, work).await
+}
+
+/// Has a batch done by one statement, which is repeated as by [`retry`]. When the database refuses its data, each job
+/// is done on its own, so that one which cannot be done fails alone. Answers in the order of the jobs.
+pub async fn together_or_alone<Job, Answer, Work>(
+    patience: Duration,
+    jobs: Vec<Job>,
+    work: impl Fn(Arc<[Job]>) -> Work,
+) -> Vec<Result<Answer, Problem>>
+where
+    Job: Clone,
+    Answer: Clone,
+    Work: Future<Output = Result<Vec<Answer>, sqlx::Error>>,
+{
+    let jobs: Arc<[Job]> = jobs.into();
+    let mut answers = Vec::with_capacity(jobs.len());
+    match retry(patience, || work(Arc::clone(&jobs))).await {
+        Ok(all) => answers.extend(all.into_iter().map(Ok)),
+        Err(refusal) if is_refusal(&refusal) && jobs.len() > 1 => {
+            warn!(%refusal, "the database refused a batch; doing its jobs one by one");
+            for job in jobs.iter() {
+                match retry(patience, || work(Arc::new([job.clone()]))).await {
+                    Ok(alone) => answers.extend(alone.into_iter().map(Ok)),
+                    Err(problem) => answers.push(Err(problem.into())),
+                }
+            }
+        }
+        Err(problem) => answers.resize(jobs.len(), Err(problem.into())),
+    }
+    answers
 }
 
 /// Repeats a unit of work, which must be harmless to repeat, while `worthwhile` says so of its error.

@@ -26,6 +26,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// After which the server gives a statement up: long before that something is wrong.
 const STATEMENT_TIMEOUT: &str = "8s";
 const LOCK_TIMEOUT: &str = "5s";
+/// Every statement here finds its rows by an index. Without being told, PostgreSQL would read all of a small table
+/// instead, and keep to that plan for minutes while the table grows.
+const INDEXES_ONLY: [&str; 3] = ["enable_seqscan", "enable_hashjoin", "enable_mergejoin"];
 /// After which a statement has no answer: longer than waiting for a connection and the server together.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(12);
 /// How long a pool that was given up may take to close what still works of it.
@@ -54,7 +57,8 @@ impl Database {
     pub fn connect_lazy(url: &str, max_connections: u32) -> anyhow::Result<Self> {
         let options = PgConnectOptions::from_str(url)
             .context("the database URL cannot be read")?
-            .options([("statement_timeout", STATEMENT_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)]);
+            .options([("statement_timeout", STATEMENT_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)])
+            .options(INDEXES_ONLY.map(|setting| (setting, "off")));
         let current = RwLock::new(Current { pool: new_pool(&options, max_connections), generation: 0 });
         Ok(Self(Arc::new(Login { options, max_connections, current })))
     }

@@ -128,8 +128,10 @@ async fn placing_the_same_order_again_places_it_once(database: PgPool) {
     let body: CreateOrder = serde_json::from_value(json!({"bill": 5})).expect("a body");
     let new = [NewOrder::new(UserId("somerandomuserid".to_owned()), body).expect("is valid")];
     for _attempt in 0..2 {
-        let placed = placing::place(&service.app.database, Duration::from_mins(1), &new).await.expect("is placed");
-        assert!(matches!(&placed[..], [Ok(Placed::Now(order))] if order.id == new[0].id), "{placed:?}");
+        let placed = placing::place(&service.app.database, &service.app.outbox, Duration::from_mins(1), &new)
+            .await
+            .expect("is placed");
+        assert!(matches!(&placed[..], [Some(Placed::Now(order))] if order.id == new[0].id), "{placed:?}");
     }
     assert_eq!(service.outbox(new[0].id).await.len(), 1);
 }

@@ -6,7 +6,6 @@ use clap::Parser;
 use orders_service::config::Config;
 use orders_service::{App, EVENTS, MIGRATOR, SCHEMA, http, payment_events};
 use serde_json::{Value, json};
-use service_kit::batcher::Workers;
 use service_kit::broker::Broker;
 use service_kit::outbox;
 use service_kit::pool::Database;
@@ -22,7 +21,6 @@ use uuid::Uuid;
 pub struct TestApp {
     pub app: App,
     pub client: Client,
-    _workers: Workers,
 }
 
 impl TestApp {
@@ -42,8 +40,8 @@ impl TestApp {
         let database = Database::connect_lazy(&url, 4).expect("a pool");
         let broker = Broker::new(&config.settings, "orders-service").expect("a broker");
         let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA, EVENTS);
-        let (app, workers) = App::new(database, outbox, &config);
-        Self { client: Client::new(http::routes(app.clone())), app, _workers: workers }
+        let app = App::new(database, outbox, &config);
+        Self { client: Client::new(http::routes(app.clone())), app }
     }
 
     pub async fn post_order(&self, body: Value) -> Answer {

@@ -136,8 +136,10 @@ async fn a_batch_whose_answer_was_lost_is_no_replay_of_itself(database: PgPool) 
     let claims = Claims::new("another demo secret".parse().expect("a secret"));
     let new: Vec<NewOrder> = (1..=3).map(|bill| claimed(&claims, bill)).collect();
     for _attempt in 0..2 {
-        let placed = placing::place(&service.app.database, Duration::from_mins(1), &new).await.expect("is placed");
-        let [Ok(Placed::Now(order)), Ok(Placed::KeyReused), Ok(Placed::KeyReused)] = &placed[..] else {
+        let placed = placing::place(&service.app.database, &service.app.outbox, Duration::from_mins(1), &new)
+            .await
+            .expect("is placed");
+        let [Some(Placed::Now(order)), Some(Placed::KeyReused), Some(Placed::KeyReused)] = &placed[..] else {
             panic!("{placed:?}");
         };
         assert_eq!(order.id, new[0].id);

@@ -11,7 +11,6 @@ use payments_service::sandbox::Sandbox;
 use payments_service::{order_events, sandbox, settlement};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use service_kit::batcher::Workers;
 use service_kit::broker::Broker;
 use service_kit::outbox;
 use service_kit::pool::Database;
@@ -50,7 +49,6 @@ pub struct System {
     pub database: PgPool,
     /// Pays that the processor keeps waiting, by their tickets.
     held: Mutex<HashMap<u32, HeldPay>>,
-    _workers: Workers,
 }
 
 struct HeldPay {
@@ -74,7 +72,7 @@ impl System {
         let pool = Database::connect_lazy(&orders_url, 4).expect("a pool");
         let broker = Broker::new(&config.settings, "orders-service").expect("a broker");
         let (outbox, _relay) = outbox::open(pool.clone(), broker, orders_service::SCHEMA, orders_service::EVENTS);
-        let (orders, workers) = orders_service::App::new(pool, outbox, &config);
+        let orders = orders_service::App::new(pool, outbox, &config);
 
         let config = settings::payments(&payments_url, &book_url);
         let pool = Database::connect_lazy(&payments_url, 4).expect("a pool");
@@ -93,7 +91,6 @@ impl System {
             book,
             database: superuser,
             held: Mutex::default(),
-            _workers: workers,
         })
     }
 

@@ -1,0 +1,51 @@
+//! Changing orders for clients, many at a time: one statement and one commit for all that wait.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use service_kit::batcher::Batcher;
+use service_kit::database::together_or_alone;
+use service_kit::outbox::Outbox;
+use service_kit::pool::Database;
+use service_kit::problem::Problem;
+use shared_events::ids::OrderId;
+
+use crate::order::{Change, Order};
+use crate::orders;
+
+const LANES: usize = 2;
+const BATCH: usize = 128;
+/// How long a client is kept waiting for an absent database.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where changes are made; a change that was decided on something outdated is answered with `None`, and so is one that
+/// was made although the database's answer to it was lost.
+pub type Changing = Batcher<Change, Result<Option<Order>, Problem>>;
+
+/// Starts making changes.
+pub fn start(database: Database, outbox: Outbox, delivery_delay: Duration) -> Changing {
+    Batcher::start(LANES, BATCH, move |batch| {
+        let (database, outbox) = (database.clone(), outbox.clone());
+        together_or_alone(PATIENCE, batch, move |changes: Arc<[Change]>| {
+            let (database, outbox) = (database.clone(), outbox.clone());
+            async move { apply(&database, &outbox, delivery_delay, &changes).await }
+        })
+    })
+}
+
+/// Answers in the order of the changes. Of those of one order only the first can be made: it outdates the others.
+async fn apply(
+    database: &Database,
+    outbox: &Outbox,
+    delivery_delay: Duration,
+    changes: &[Change],
+) -> Result<Vec<Option<Order>>, sqlx::Error> {
+    let mut first: HashMap<OrderId, Change> = HashMap::new();
+    for change in changes {
+        first.entry(change.order_id).or_insert_with(|| change.clone());
+    }
+    let first: Vec<Change> = first.into_values().collect();
+    let mut changed = orders::apply(database, outbox, delivery_delay, &first).await?;
+    Ok(changes.iter().map(|change| changed.remove(&change.order_id)).collect())
+}
