@@ -2,7 +2,7 @@
 //!
 //! In reading order: a payment and what can happen to it ([`payment`], [`card`]), how it is stored ([`payments`]), who
 //! charges cards ([`processor`], [`sandbox`]), and what makes things happen: requests ([`http`], [`pay`]), events
-//! ([`order_events`]) and charges or refunds without an answer ([`settlement`]).
+//! ([`order_events`]) and charges or refunds without an answer ([`doubt`], [`settlement`]).
 
 pub mod answers;
 pub mod card;
@@ -10,6 +10,7 @@ pub mod changing;
 pub mod payment;
 pub mod payments;
 
+pub mod doubt;
 pub mod processor;
 pub mod sandbox;
 

@@ -1,9 +1,8 @@
 //! Charges and refunds without an answer are brought to their end here.
 //!
 //! Whatever was in the middle of a charge when its answer was lost, or when this service died, is `processing` in the
-//! table with a time to look at it. The processor is asked what became of the attempt. That it has heard of none is no
-//! proof, since the charge may still be on its way: the attempt is voided first, and only then may another card be
-//! tried. Refunds are asked for until they are done.
+//! table with a time to look at it. The processor is asked what became of the attempt; what follows, [`doubt`] decides.
+//! Refunds are asked for until they are done.
 
 use std::time::Duration;
 
@@ -15,8 +14,9 @@ use service_kit::trace_context;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::doubt::{self, Finding};
 use crate::payment::{Payment, PaymentStatus};
-use crate::processor::{AttemptId, NoAnswer, Record, Verdict, VoidRequest, ask};
+use crate::processor::{AttemptId, NoAnswer, VoidRequest, ask};
 use crate::{App, pay, payments};
 
 const TICK: Duration = Duration::from_millis(250);
@@ -74,25 +74,23 @@ async fn settle(app: &App, payment: Payment) -> Result<(), Unsettled> {
 }
 
 async fn settle_charge(app: &App, mut payment: Payment, attempt_id: AttemptId) -> Result<(), Unsettled> {
-    let mut record =
+    let record =
         ask(&app.processor, app.processor_timeout, |processor| async move { processor.look_up(attempt_id).await })
             .await?;
+    let mut finding = doubt::finding(record);
     crash_point("charge looked up, not recorded");
-    if let (Record::NotFound, Some(amount), Some(currency)) = (&record, payment.bill, payment.currency) {
+    if let (Finding::InDoubt, Some(amount), Some(currency)) = (&finding, payment.bill, payment.currency) {
         let request = VoidRequest { attempt_id, order_id: payment.order_id, amount, currency };
-        record = ask(&app.processor, app.processor_timeout, |processor| async move { processor.void(request).await })
-            .await?;
+        let record =
+            ask(&app.processor, app.processor_timeout, |processor| async move { processor.void(request).await })
+                .await?;
+        finding = doubt::finding(record);
         crash_point("attempt voided, not recorded");
     }
-    let verdict = match record {
-        Record::Ended(verdict) => verdict,
-        // Somebody gave the money back at the processor, which is what a cancel does: the payment goes that way.
-        Record::Refunded => {
-            payment.cancel_requested = true;
-            Verdict::Approved
-        }
-        Record::NotFound => return Err(NoAnswer("a voided attempt is not in the book".to_owned()).into()),
+    let Finding::Over { verdict, is_cancelled } = finding else {
+        return Err(NoAnswer("a voided attempt is not in the book".to_owned()).into());
     };
+    payment.cancel_requested |= is_cancelled;
     pay::settle(app, payment, attempt_id, &verdict).await?;
     Ok(())
 }

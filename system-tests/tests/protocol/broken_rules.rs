@@ -2,17 +2,17 @@
 
 use orders_service::order::{self, NotCancellable, Order, OrderStatus};
 use payments_service::card::CardSummary;
+use payments_service::doubt::{self, Finding};
 use payments_service::payment::{self, NotPayable, Payment, PaymentStatus};
-use payments_service::processor::{AttemptId, Verdict};
+use payments_service::processor::{AttemptId, Record, Verdict};
 use shared_events::events::{CancelReason, PaymentProcessed, ProcessedStatus};
 use stateright::{Checker, HasDiscoveries, Model};
 
 use crate::check::{EVERY_MESSAGE, MANY_CARDS, story};
 use crate::mail::Way;
 use crate::model::{Action, Bounds, Protocol};
-use crate::payments::Entry;
 use crate::rows::PaymentRow;
-use crate::rules::{Finding, Rules};
+use crate::rules::Rules;
 
 /// Enough for every rule but that of the outbox.
 const TWO_CARDS: Bounds = Bounds { pays: 2, ..MANY_CARDS };
@@ -95,8 +95,11 @@ fn a_cancel_must_be_told() {
 
 #[test]
 fn a_charge_that_is_not_found_must_be_voided_first() {
-    let look_up = |book: Option<Entry>| Finding::Ended(book.unwrap_or(Entry::Voided));
-    assert_goes_wrong(&Rules { look_up, ..Rules::PRODUCTION }, TWO_CARDS);
+    let find = |record: Record| match record {
+        Record::NotFound => Finding::Over { verdict: Verdict::Voided, is_cancelled: false },
+        _ => doubt::finding(record),
+    };
+    assert_goes_wrong(&Rules { find, ..Rules::PRODUCTION }, TWO_CARDS);
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! What the payments service and its card processor do, around the service's own decisions.
 
+use payments_service::doubt::Finding;
 use payments_service::payment::{AttemptOutcome, Change, PaymentStatus, Posting};
-use payments_service::processor::Verdict;
+use payments_service::processor::{Record, Verdict};
 use shared_events::events::ProcessedStatus;
 use uuid::Uuid;
 
 use crate::mail::{Asked, Mail, Told};
 use crate::rows::{BILL, Owner, PaymentRow, attempt_id, card_summary};
-use crate::rules::{Finding, Rules};
+use crate::rules::Rules;
 use crate::saga::{Pace, Saga};
 
 /// What the processor will say to a card.
@@ -74,6 +75,25 @@ impl Entry {
             Self::Approved | Self::Refunded => Verdict::Approved,
             Self::Declined => Verdict::Declined(String::new()),
             Self::Voided => Verdict::Voided,
+        }
+    }
+
+    /// The book, as the processor reads from it.
+    fn read(book: Option<Self>) -> Record {
+        match book {
+            None => Record::NotFound,
+            Some(Self::Refunded) => Record::Refunded,
+            Some(entry) => Record::Ended(entry.verdict()),
+        }
+    }
+
+    /// What the service takes the book to say.
+    fn found(verdict: &Verdict, is_cancelled: bool) -> Self {
+        match verdict {
+            Verdict::Approved if is_cancelled => Self::Refunded,
+            Verdict::Approved => Self::Approved,
+            Verdict::Declined(_) => Self::Declined,
+            Verdict::Voided => Self::Voided,
         }
     }
 }
@@ -158,8 +178,11 @@ impl Saga {
     pub fn look_up(&mut self, pace: Pace, rules: &Rules) -> Option<()> {
         let payment = self.payment.filter(|payment| payment.status == PaymentStatus::Processing)?;
         let attempt = payment.attempt?;
-        match (rules.look_up)(self.attempts[attempt].book) {
-            Finding::Ended(entry) => self.decide_payment(PaymentDecision::Settle(attempt, entry), pace, rules),
+        match (rules.find)(Entry::read(self.attempts[attempt].book)) {
+            Finding::Over { verdict, is_cancelled } => {
+                let entry = Entry::found(&verdict, is_cancelled);
+                self.decide_payment(PaymentDecision::Settle(attempt, entry), pace, rules)
+            }
             Finding::InDoubt if pace == Pace::AtOnce && !self.payments_memory.doubted.contains(&attempt) => {
                 self.payments_memory.doubted.push(attempt);
                 Some(())
@@ -171,7 +194,10 @@ impl Saga {
     /// `settlement::settle_charge`, its second half, with `Sandbox::void`.
     pub fn void(&mut self, attempt: usize, pace: Pace, rules: &Rules) -> Option<()> {
         take_out(&mut self.payments_memory.doubted, attempt)?;
-        let entry = *self.attempts[attempt].book.get_or_insert(Entry::Voided);
+        let book = &mut self.attempts[attempt].book;
+        book.get_or_insert(Entry::Voided);
+        let Finding::Over { verdict, is_cancelled } = (rules.find)(Entry::read(*book)) else { return Some(()) };
+        let entry = Entry::found(&verdict, is_cancelled);
         match self.decide_payment(PaymentDecision::Settle(attempt, entry), pace, rules) {
             None if pace == Pace::Held => None,
             _ => Some(()),

@@ -2,12 +2,12 @@
 
 use orders_service::order::{self, NotCancellable, Order};
 use payments_service::card::CardSummary;
+use payments_service::doubt::{self, Finding};
 use payments_service::payment::{self, NotPayable, Payment};
-use payments_service::processor::{AttemptId, Verdict};
+use payments_service::processor::{AttemptId, Record, Verdict};
 use shared_events::events::{CancelReason, PaymentProcessed};
 
 use crate::mail::Way;
-use crate::payments::Entry;
 use crate::rows::PaymentRow;
 
 #[derive(Clone, Copy)]
@@ -21,29 +21,19 @@ pub struct Rules {
     pub settle: fn(&Payment, AttemptId, &Verdict) -> Option<payment::Change>,
     pub cancel_payment: fn(&Payment) -> Option<payment::Change>,
     pub refund: fn(&Payment) -> Option<payment::Change>,
+    pub find: fn(Record) -> Finding,
 
     // What is done around the decisions, told again in small.
     /// `where version = expected_version` in `orders::apply` and `payments::apply`.
     pub is_current: fn(expected: i32, stored: i32) -> bool,
     /// `payments::create`.
     pub create: fn(Option<PaymentRow>) -> Option<PaymentRow>,
-    /// `settlement::settle_charge`: what the processor's book leads to.
-    pub look_up: fn(Option<Entry>) -> Finding,
     /// An event as it is committed.
     pub commit: fn() -> Way,
     /// What the broker's confirm does to it.
     pub publish: fn(Way) -> Way,
     /// What its consumer does once all that it leads to is committed.
     pub acknowledge: fn(Way) -> Way,
-}
-
-/// What the settlement does about a charge that has no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finding {
-    /// Records what the book says.
-    Ended(Entry),
-    /// Voids it: that the book has no such charge does not prove that it will have none.
-    InDoubt,
 }
 
 impl Rules {
@@ -56,9 +46,9 @@ impl Rules {
         settle: Payment::settle,
         cancel_payment: Payment::cancel,
         refund: Payment::refund,
+        find: doubt::finding,
         is_current: |expected, stored| expected == stored,
         create: PaymentRow::create,
-        look_up: |book| book.map_or(Finding::InDoubt, Finding::Ended),
         commit: Way::committed,
         publish: Way::publish,
         acknowledge: Way::acknowledge,
