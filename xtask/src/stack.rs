@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) durability: Durability,
     pub(crate) listen: IpAddr,
     pub(crate) port: u16,
+    /// More are refused by the gateway.
+    pub(crate) gateway_max_concurrent_requests: u32,
     pub(crate) replicas: usize,
     /// The folder with the services' binaries.
     pub(crate) binaries: PathBuf,
@@ -81,6 +83,7 @@ impl Plan {
             durability: Durability::None,
             listen: Ipv4Addr::LOCALHOST.into(),
             port: 0,
+            gateway_max_concurrent_requests: nginx::MAX_CONCURRENT_REQUESTS,
             replicas: 1,
             binaries: PathBuf::new(),
             detours: Detours::default(),
@@ -124,7 +127,7 @@ pub(crate) fn prepare(dir: &Path, plan: &Plan) -> Result<Stack> {
             services::prepare(&layout, &mut free, plan, &services::Backing { postgres: &postgres, amqp: &amqp })?;
         let listen = SocketAddr::new(plan.listen, port);
         gateway = format!("http://{}", nginx::reachable(listen));
-        let front = nginx::prepare(&layout, listen, &services, &plan.detours)?;
+        let front = nginx::prepare(&layout, listen, &services, plan)?;
         parts.extend(services);
         parts.push(front);
     }

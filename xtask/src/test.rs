@@ -84,7 +84,13 @@ impl Run<'_> {
         }
         if packages.is_empty() || packages.iter().any(|package| package == SYSTEM_TESTS) {
             let binaries = up::build(Profile::Tests)?;
-            let plan = Plan { binaries, durability: Durability::Full, ..Plan::for_tests(Extent::Whole) };
+            let plan = Plan {
+                binaries,
+                durability: Durability::Full,
+                // Few enough for a test to reach, and more than all other tests have at a time.
+                gateway_max_concurrent_requests: 256,
+                ..Plan::for_tests(Extent::Whole)
+            };
             let settings = [
                 ("DELIVERY_DELAY", "2s".to_owned()),
                 // In the working folder of each process, so that one of them can be chosen.

@@ -18,7 +18,7 @@ use crate::paths::{self, StackDir};
 use crate::print;
 use crate::stack::{Data, Detours, Durability, Extent, Plan};
 use crate::supervisor::Event;
-use crate::{install, ports, postgres, progress, services, signals, state};
+use crate::{install, nginx, ports, postgres, progress, services, signals, state};
 
 /// What `up` runs, and where.
 #[derive(clap::Args)]
@@ -37,6 +37,9 @@ pub(crate) struct Options {
     /// Address of the gateway; 0.0.0.0 makes it reachable from other machines
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     listen: IpAddr,
+    /// Requests that the gateway lets in at a time
+    #[arg(long, env, value_name = "N", default_value_t = nginx::MAX_CONCURRENT_REQUESTS)]
+    gateway_max_concurrent_requests: u32,
     /// Processes per service
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     replicas: u8,
@@ -81,6 +84,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         durability: Durability::Full,
         listen: options.listen,
         port: options.port,
+        gateway_max_concurrent_requests: options.gateway_max_concurrent_requests,
         replicas: options.replicas.into(),
         binaries,
         detours: Detours::default(),

@@ -22,6 +22,7 @@ mod crash_points;
 mod differences;
 mod gateway_bodies;
 mod gateway_errors;
+mod gateway_limit;
 mod idempotency;
 mod life_of_an_order;
 mod orphaned_statements;
