@@ -92,10 +92,20 @@ impl Told {
         self.paid.push(order);
     }
 
+    /// An order whose payment is not there yet, because the machine is busy with the restarts, is paid later.
     fn insist(&mut self, what: &str, request: &Request) -> Answer {
-        request.insist_and(|refusal| {
-            *self.refused.entry(format!("{what}: {}", refusal.body["code"])).or_default() += 1;
+        eventually(format_args!("{what} is accepted"), || {
+            let answer = request.insist_and(|refusal| self.note(what, refusal));
+            if !answer.is_problem("payment_not_found") {
+                return Ok(answer);
+            }
+            self.note(what, &answer);
+            Err(format!("{answer:?}"))
         })
+    }
+
+    fn note(&mut self, what: &str, refusal: &Answer) {
+        *self.refused.entry(format!("{what}: {}", refusal.body["code"])).or_default() += 1;
     }
 
     fn and(mut self, other: Self) -> Self {
