@@ -1,11 +1,13 @@
 //! `cargo xtask prepare`: renews `.sqlx`. Every query macro is expanded against a private database that has just been
-//! migrated, as sqlx-cli does it, which therefore need not be installed.
+//! migrated, as sqlx-cli does it, which therefore need not be installed. The compiler that expands them is clippy, so that
+//! `cargo xtask check` compiles once for its lints and for this.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -18,7 +20,7 @@ use crate::{install, paths, postgres, probe, services, signals};
 /// Run it after a statement or a migration has changed, and commit `.sqlx`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only compare; fail if something differs
+    /// Only compare; fail if something differs or clippy has a warning
     #[arg(long)]
     check: bool,
 }
@@ -33,9 +35,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let dir = paths::open_dir(&paths::target().join("prepare-stack"))?;
     Plan::for_tests(Extent::Database).save(&dir)?;
     let mut stack = background::start(&dir, Life::Ours, &[])?;
+    let lints: &[&str] = if options.check { &["-D", "warnings"] } else { &[] };
     let generated = stack.wait_until_ready(&interruptions).and_then(|state| {
         migrate(&state.postgres)?;
-        generate(&state.postgres)
+        generate(&state.postgres, lints)
     });
     stack.stop()?;
     let generated = generated?;
@@ -71,35 +74,22 @@ fn migrations(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(numbered.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Compiles everything with the macros asking the database; returns the folder with what they wrote.
-fn generate(database: &str) -> Result<PathBuf> {
-    let build = paths::target().join("prepare");
-    let queries = build.join("queries");
+/// Lints everything with the macros asking the database; returns the folder with what they wrote.
+fn generate(database: &str, lints: &[&str]) -> Result<PathBuf> {
+    let queries = paths::target().join("prepare-queries");
     if queries.is_dir() {
         fs::remove_dir_all(&queries)?;
     }
     fs::create_dir_all(&queries)?;
-    // A macro is expanded only when its crate is compiled, so ours must not be taken from an earlier build.
-    let mut clean = paths::cargo();
-    clean.args(["clean", "--quiet", "--target-dir"]).arg(&build);
-    for package in packages()? {
-        clean.args(["--package", &package]);
-    }
-    ensure!(clean.status()?.success(), "cargo clean has failed");
-    let mut check = paths::cargo();
-    check.args(["check", "--workspace", "--all-targets", "--target-dir"]).arg(&build);
-    check.env("SQLX_OFFLINE", "false").env("SQLX_OFFLINE_DIR", &queries).env("DATABASE_URL", database);
-    ensure!(check.status()?.success(), "the workspace does not compile against the migrated database");
+    // A macro is expanded only when its crate is compiled, so ours must not be taken from an earlier run: clippy does
+    // them, and only them, again when its arguments change.
+    let run = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
+    let mut clippy = paths::cargo();
+    clippy.args(["clippy", "--workspace", "--all-targets", "--all-features", "--"]).args(lints);
+    clippy.arg(format!("--cfg=prepare=\"{run}\""));
+    clippy.env("SQLX_OFFLINE", "false").env("SQLX_OFFLINE_DIR", &queries).env("DATABASE_URL", database);
+    ensure!(clippy.status()?.success(), "the workspace is not sound, or does not fit the migrated database");
     Ok(queries)
-}
-
-/// The names of our own packages.
-fn packages() -> Result<Vec<String>> {
-    let output = paths::cargo().args(["metadata", "--no-deps", "--format-version", "1"]).output()?;
-    ensure!(output.status.success(), "cargo metadata has failed");
-    let metadata: Value = serde_json::from_slice(&output.stdout)?;
-    let packages = metadata["packages"].as_array().into_iter().flatten();
-    Ok(packages.filter_map(|package| Some(package["name"].as_str()?.to_owned())).collect())
 }
 
 fn read(folder: &Path) -> Result<Queries> {
