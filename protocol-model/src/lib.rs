@@ -4,6 +4,9 @@
 //! tables, in memory and at the broker ([`saga`]). Read on in [`orders`], [`payments`], [`mail`] and [`model`], and what
 //! must hold in [`properties`], [`moves`] and [`rest`].
 
+// Nobody but its own tests uses the model.
+#![cfg(test)]
+
 mod mail;
 mod orders;
 mod payments;
