@@ -1,28 +1,34 @@
 //! `cargo xtask test`: everything that can be tested on this machine, on databases and brokers of our own.
+//!
+//! Most tests wait most of the time, and those that kill processes one after the other. So there are three stacks, and
+//! tests run on all of them at the same time; unless arguments say which tests are wanted.
 
 use std::env;
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
+use serde_json::Value;
 
-use crate::background::{self, Life};
+mod side;
+
+use crate::background::{self, Background, Life};
 use crate::paths;
 use crate::print;
 use crate::stack::{Durability, Extent, Plan};
-use crate::state::State;
+use crate::state::{self, State};
+use crate::test::side::{Side, Totals};
 use crate::up::{self, Profile};
 use crate::{install, signals};
 
-/// Drives the running system from outside, so it needs a whole one.
+/// The package with the tests that need a whole system.
 const SYSTEM_TESTS: &str = "system-tests";
+/// Which of its tests those are; all others are content with a database and a broker.
+const ON_A_SYSTEM: [&str; 2] = ["black_box", "insomnia"];
+/// What takes as long as the rest of `black_box` and so has a system of its own, by the names of the modules.
+const ON_THE_OTHER_SYSTEM: [&str; 2] = ["crash_points::", "chaos::"];
 
 /// The last line is always `N passed, N failed`.
 #[derive(clap::Args)]
@@ -32,23 +38,18 @@ pub(crate) struct Options {
     arguments: Vec<String>,
 }
 
-/// Sums of all `test result:` lines.
-#[derive(Clone, Copy, Default)]
-struct Totals {
-    passed: u64,
-    failed: u64,
-}
-
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     install::ensure_installed()?;
     let (sender, signals) = mpsc::channel();
     signals::forward(sender, |signal| signal)?;
+    let mut run = Run { signals, stacks: Vec::new(), totals: Totals::default(), sound: true };
     let arguments = options.as_typed();
-    let mut run = Run { arguments: &arguments, signals, totals: Totals::default(), sound: true };
-    let outcome = run.everything();
-    if let Err(error) = outcome {
-        print::err(format_args!("error: {error:#}"));
-        run.sound = false;
+    let tested = if arguments.is_empty() { run.everything() } else { run.selected(&arguments) };
+    for outcome in [tested, run.stop()] {
+        if let Err(error) = outcome {
+            print::err(format_args!("error: {error:#}"));
+            run.sound = false;
+        }
     }
     let Totals { passed, failed } = run.totals;
     print::out(format_args!("{passed} passed, {failed} failed"));
@@ -64,104 +65,127 @@ impl Options {
     }
 }
 
-struct Run<'a> {
-    arguments: &'a [String],
+/// Tells tests where a stack is.
+type Variables = Vec<(&'static str, String)>;
+
+struct Run {
     signals: Receiver<Signal>,
+    stacks: Vec<Background>,
     totals: Totals,
     sound: bool,
 }
 
-impl Run<'_> {
+impl Run {
     fn everything(&mut self) -> Result<()> {
-        let packages = packages(self.arguments);
-        if packages.is_empty() || packages.iter().any(|package| package != SYSTEM_TESTS) {
-            let plan = Plan::for_tests(Extent::Backing);
-            self.with_stack("test-stack", &plan, &[], |run, state, _| {
-                // The services refuse such a throw-away database otherwise.
-                let variables = [("DATABASE_DURABILITY", "ignored")];
-                run.cargo_test(&["--workspace", "--exclude", SYSTEM_TESTS], &variables, state)
-            })?;
-        }
-        if packages.is_empty() || packages.iter().any(|package| package == SYSTEM_TESTS) {
-            let binaries = up::build(Profile::Tests)?;
-            let plan = Plan {
-                binaries,
-                durability: Durability::Full,
-                // Few enough for a test to reach, and more than all other tests have at a time.
-                gateway_max_concurrent_requests: 256,
-                ..Plan::for_tests(Extent::Whole)
-            };
-            let settings = [
-                ("DELIVERY_DELAY", "2s".to_owned()),
-                // In the working folder of each process, so that one of them can be chosen.
-                ("CRASH_POINTS", "crash-points".to_owned()),
-                ("AUTH_DEMO_TOKENS", "thisisajwttoken=somerandomuserid,alice-token=alice".to_owned()),
-            ];
-            self.with_stack("system-test-stack", &plan, &settings, |run, state, dir| {
-                let dir = dir.to_str().context("the path of the repository is not UTF-8")?;
-                let xtask = paths::ourselves();
-                let xtask = xtask.to_str().context("the path of the repository is not UTF-8")?;
-                let variables = [("GATEWAY_URL", state.gateway.as_str()), ("STACK_DIR", dir), ("XTASK", xtask)];
-                run.cargo_test(&["--package", SYSTEM_TESTS], &variables, state)
-            })?;
-        }
-        Ok(())
+        let binaries = up::build(Profile::AllTests)?;
+        let backing = self.start_backing()?;
+        let system = self.start_system("system-test-stack", &binaries)?;
+        let other_system = self.start_system("other-system-test-stack", &binaries)?;
+
+        let elsewhere = test_targets()?.into_iter().filter(|target| !ON_A_SYSTEM.contains(&target.as_str()));
+        let elsewhere = elsewhere.map(|target| format!(" --test {target}")).collect::<Vec<_>>().concat();
+        let on_a_system = ON_A_SYSTEM.map(|target| format!("--test {target} ")).concat();
+        let skipped = ON_THE_OTHER_SYSTEM.map(|module| format!(" --skip {module}")).concat();
+        let sides = [
+            (format!("--lib --bins{elsewhere}"), &backing),
+            (format!("{on_a_system}--{skipped}"), &system),
+            (format!("--test black_box -- {}", ON_THE_OTHER_SYSTEM.join(" ")), &other_system),
+            ("--doc".to_owned(), &backing),
+        ];
+        let start = |(arguments, variables): (String, &Variables)| {
+            Side::start(up::WORKSPACE.into_iter().chain(arguments.split(' ')), variables)
+        };
+        self.test(sides.map(start).into_iter().collect::<Result<_>>()?)
     }
 
-    /// The stack is stopped whatever happens, by us or, if we are killed, by the kernel.
-    fn with_stack(
-        &mut self,
-        name: &str,
-        plan: &Plan,
-        variables: &[(&str, String)],
-        work: impl FnOnce(&mut Self, &State, &Path) -> Result<()>,
-    ) -> Result<()> {
+    fn selected(&mut self, arguments: &[String]) -> Result<()> {
+        let packages = packages(arguments);
+        let (profile, selection) =
+            if packages.is_empty() { (Profile::AllTests, up::WORKSPACE.as_slice()) } else { (Profile::Tests, &[][..]) };
+        let variables = if packages.is_empty() || packages.iter().any(|package| package == SYSTEM_TESTS) {
+            let binaries = up::build(profile)?;
+            self.start_system("system-test-stack", &binaries)?
+        } else {
+            self.start_backing()?
+        };
+        let arguments = selection.iter().copied().chain(arguments.iter().map(String::as_str));
+        self.test(vec![Side::start(arguments, &variables)?])
+    }
+
+    fn start_backing(&mut self) -> Result<Variables> {
+        let (_, state) = self.start("test-stack", &Plan::for_tests(Extent::Backing), &[])?;
+        Ok(vec![
+            ("DATABASE_URL", state.postgres),
+            // The services refuse such a throw-away database otherwise.
+            ("DATABASE_DURABILITY", "ignored".to_owned()),
+            ("AMQP_URL", state.amqp),
+        ])
+    }
+
+    fn start_system(&mut self, name: &str, binaries: &Path) -> Result<Variables> {
+        let plan = Plan {
+            binaries: binaries.to_owned(),
+            durability: Durability::Full,
+            // Few enough for a test to reach, and more than all other tests have at a time.
+            gateway_max_concurrent_requests: 256,
+            ..Plan::for_tests(Extent::Whole)
+        };
+        let settings = [
+            ("DELIVERY_DELAY", "2s".to_owned()),
+            // In the working folder of each process, so that one of them can be chosen.
+            ("CRASH_POINTS", "crash-points".to_owned()),
+            ("AUTH_DEMO_TOKENS", "thisisajwttoken=somerandomuserid,alice-token=alice".to_owned()),
+        ];
+        let (dir, state) = self.start(name, &plan, &settings)?;
+        let text = |path: PathBuf| path.into_os_string().into_string().ok().context("a path is not UTF-8");
+        Ok(vec![
+            ("DATABASE_URL", state.postgres),
+            ("AMQP_URL", state.amqp),
+            ("GATEWAY_URL", state.gateway),
+            ("STACK_DIR", text(dir)?),
+            ("XTASK", text(paths::ourselves())?),
+        ])
+    }
+
+    /// Comes back once the stack runs; it is stopped whatever happens, by us or, if we are killed, by the kernel.
+    fn start(&mut self, name: &str, plan: &Plan, variables: &[(&str, String)]) -> Result<(PathBuf, State)> {
         let dir = paths::open_dir(&paths::target().join(name))?;
-        if crate::state::lock(&dir)?.is_none() {
+        if state::lock(&dir)?.is_none() {
             bail!("another `cargo xtask test` is running in {}", dir.display());
         }
         plan.save(&dir)?;
         print::out(format_args!("starting {name}"));
         let mut stack = background::start(&dir, Life::Ours, variables)?;
-        let outcome = stack.wait_until_ready(&self.signals).and_then(|state| work(self, &state, &dir));
-        stack.stop()?;
-        outcome
+        let state = stack.wait_until_ready(&self.signals);
+        self.stacks.push(stack);
+        Ok((dir, state?))
     }
 
-    /// `selection` counts only where the user has not named packages.
-    fn cargo_test(&mut self, selection: &[&str], variables: &[(&str, &str)], state: &State) -> Result<()> {
-        let mut command = paths::cargo();
-        // One failure should not hide the next.
-        command.args(["test", "--no-fail-fast"]);
-        if packages(self.arguments).is_empty() {
-            command.args(selection);
-        }
-        command.args(self.arguments).envs(variables.iter().copied());
-        command.env("DATABASE_URL", &state.postgres).env("AMQP_URL", &state.amqp).env("SQLX_OFFLINE", "true");
-        let mut command = unblocked(&command);
-        // A group of its own, so that all of it can be stopped: cargo, rustc and the tests.
-        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().context("cannot run cargo")?;
-        let reader = read_totals(&mut child);
-        let interrupted = self.wait(&mut child);
-        let totals = reader.join().unwrap_or_default();
-        self.totals.passed += totals.passed;
-        self.totals.failed += totals.failed;
-        self.sound &= child.wait()?.success();
-        interrupted
-    }
-
-    fn wait(&self, child: &mut Child) -> Result<()> {
-        let group = Pid::from_raw(child.id().cast_signed());
-        while child.try_wait()?.is_none() {
-            if let Some(reason) = background::interruption(&self.signals) {
-                killpg(group, Signal::SIGKILL)?;
-                bail!("{reason}");
-            }
-            thread::sleep(Duration::from_millis(50));
+    /// What the first prints is seen at once, what the others print when those before them have ended.
+    fn test(&mut self, sides: Vec<Side>) -> Result<()> {
+        for side in sides {
+            let (totals, is_sound) = side.finish(&self.signals)?;
+            self.totals += totals;
+            self.sound &= is_sound;
         }
         Ok(())
     }
+
+    fn stop(&mut self) -> Result<()> {
+        let stopped: Vec<_> = self.stacks.iter_mut().map(Background::stop).collect();
+        stopped.into_iter().collect()
+    }
+}
+
+/// The names of all files of tests.
+fn test_targets() -> Result<Vec<String>> {
+    let output = paths::cargo().args(["metadata", "--no-deps", "--format-version", "1"]).output()?;
+    ensure!(output.status.success(), "cargo metadata has failed");
+    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let targets = packages.flat_map(|package| package["targets"].as_array().into_iter().flatten());
+    let tests = targets.filter(|target| target["kind"][0] == "test");
+    Ok(tests.filter_map(|target| Some(target["name"].as_str()?.to_owned())).collect())
 }
 
 /// The packages that the arguments name.
@@ -178,65 +202,9 @@ fn packages(arguments: &[String]) -> Vec<String> {
     packages
 }
 
-/// The same command with signals as a program expects them.
-fn unblocked(command: &Command) -> Command {
-    let mut wrapped = Command::new("env");
-    wrapped.arg(signals::UNBLOCK).arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => wrapped.env(name, value),
-            None => wrapped.env_remove(name),
-        };
-    }
-    if let Some(dir) = command.get_current_dir() {
-        wrapped.current_dir(dir);
-    }
-    wrapped
-}
-
-/// Passes the output on as it comes.
-fn read_totals(child: &mut Child) -> JoinHandle<Totals> {
-    let output = child.stdout.take();
-    thread::spawn(move || {
-        let mut totals = Totals::default();
-        for line in output.into_iter().flat_map(|output| BufReader::new(output).split(b'\n')).map_while(Result::ok) {
-            let line = String::from_utf8_lossy(&line);
-            print::out(format_args!("{line}"));
-            totals.add(&line);
-        }
-        totals
-    })
-}
-
-impl Totals {
-    /// `test result: ok. 12 passed; 0 failed; 0 ignored; …`
-    fn add(&mut self, line: &str) {
-        let Some((_, counts)) = line.split_once("test result: ") else {
-            return;
-        };
-        let count =
-            |what: &str| counts.split([';', '.']).find_map(|part| part.trim().strip_suffix(what)?.trim().parse().ok());
-        self.passed += count("passed").unwrap_or(0_u64);
-        self.failed += count("failed").unwrap_or(0_u64);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn totals_are_summed_over_all_result_lines() {
-        let mut totals = Totals::default();
-        for line in [
-            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
-            "test some::test ... ok",
-            "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
-        ] {
-            totals.add(line);
-        }
-        assert_eq!((totals.passed, totals.failed), (15, 2));
-    }
 
     #[test]
     fn packages_are_found_in_every_spelling() {

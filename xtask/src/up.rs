@@ -58,7 +58,12 @@ pub(crate) enum Profile {
     Release,
     /// Without optimisation, and with the points at which tests have them die.
     Tests,
+    /// The same, together with all tests: what is compiled once for all of them fits each.
+    AllTests,
 }
+
+/// All that is ours, in the one way in which tests are built.
+pub(crate) const WORKSPACE: [&str; 2] = ["--workspace", "--all-features"];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     install::ensure_installed()?;
@@ -96,14 +101,16 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
 /// Returns the folder of the binaries.
 pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
-    let (arguments, folder): (&[&str], _) = match profile {
-        Profile::Debug => (&[], "debug"),
-        Profile::Release => (&["--release"], "release"),
-        Profile::Tests => (&["--features", "orders-service/crash-points,payments-service/crash-points"], "debug"),
+    const SERVICES: [&str; 5] = ["build", "--package", services::ORDERS, "--package", services::PAYMENTS];
+    let (arguments, folder) = match profile {
+        Profile::Debug => (SERVICES.to_vec(), "debug"),
+        Profile::Release => ([&SERVICES[..], &["--release"]].concat(), "release"),
+        Profile::Tests => ([&SERVICES[..], &["--all-features"]].concat(), "debug"),
+        Profile::AllTests => ([&["test", "--no-run"], &WORKSPACE[..]].concat(), "debug"),
     };
     print::out(format_args!("building the services ({folder})"));
     let mut cargo = paths::cargo();
-    cargo.args(["build", "--package", services::ORDERS, "--package", services::PAYMENTS]).args(arguments);
+    cargo.args(arguments);
     ensure!(cargo.status()?.success(), "the services cannot be built");
     Ok(paths::target().join(folder))
 }
