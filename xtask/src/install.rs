@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::Uid;
 
 use crate::print;
@@ -59,6 +59,15 @@ pub(crate) fn clock_shifter() -> Option<PathBuf> {
         }
         find()
     })
+}
+
+/// What asks as fast as it is answered, installed if need be.
+pub(crate) fn load_generator() -> Result<PathBuf> {
+    let find = || paths::program("wrk");
+    if find().is_none() {
+        install(&["wrk"])?;
+    }
+    find().context("wrk is missing")
 }
 
 fn install(packages: &[&str]) -> Result<()> {

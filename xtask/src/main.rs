@@ -13,6 +13,7 @@ mod parked;
 mod ps;
 mod reconcile;
 
+mod bench;
 mod chaos;
 mod test;
 
@@ -62,6 +63,8 @@ enum Task {
     Test(test::Options),
     /// Break everything that can break under load, then check that no promise was broken.
     Chaos(chaos::Options),
+    /// Measure how fast the system is, beside what PostgreSQL and nginx can do at most.
+    Bench(bench::Options),
     /// Format, lints, dependency policy and generated files.
     Check,
     /// Renew `.sqlx`, the committed descriptions of all SQL statements.
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
         Task::Parked(command) => parked::run(&command),
         Task::Test(options) => test::run(&options),
         Task::Chaos(options) => chaos::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Check => check::run_all(),
         Task::Prepare(options) => prepare::run(&options),
         Task::Supervise(options) => background::serve(&options),

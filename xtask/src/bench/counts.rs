@@ -1,0 +1,88 @@
+//! Whether every accepted order is there, with its payment, and every paid one confirmed.
+
+use std::fmt::Write;
+
+use super::books::Left;
+
+/// One kind of load, summed over its repeats.
+struct Count {
+    load: String,
+    accepted: u64,
+    orders: u64,
+    payments: u64,
+    paid: u64,
+    confirmed: u64,
+    refusals: u64,
+    failures: u64,
+    /// Requests that were under way when the load stopped: carried out, but not answered any more.
+    cut_off: u64,
+}
+
+/// What a generator was told.
+pub(crate) struct Told {
+    pub(crate) accepted: u64,
+    pub(crate) paid: u64,
+    pub(crate) refusals: u64,
+    pub(crate) failures: u64,
+    pub(crate) cut_off: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct Counts(Vec<Count>);
+
+impl Counts {
+    pub(crate) fn add(&mut self, load: &str, told: &Told, left: &Left) {
+        if !self.0.iter().any(|count| count.load == load) {
+            let load = load.to_owned();
+            let zero = 0;
+            self.0.push(Count {
+                load,
+                accepted: zero,
+                orders: zero,
+                payments: zero,
+                paid: zero,
+                confirmed: zero,
+                refusals: zero,
+                failures: zero,
+                cut_off: zero,
+            });
+        }
+        for count in self.0.iter_mut().filter(|count| count.load == load) {
+            count.accepted += told.accepted;
+            count.orders += left.orders;
+            count.payments += left.payments;
+            count.paid += told.paid;
+            count.confirmed += left.confirmed;
+            count.refusals += told.refusals;
+            count.failures += told.failures;
+            count.cut_off += told.cut_off;
+        }
+    }
+
+    pub(crate) fn are_sound(&self) -> bool {
+        self.0.iter().all(Count::is_sound)
+    }
+
+    pub(crate) fn table(&self) -> String {
+        let mut table = String::from(
+            "| load | answered 201 | orders | payments | answered paid | confirmed | refused | failed | agree |\n\
+             |---|--:|--:|--:|--:|--:|--:|--:|---|\n",
+        );
+        for count in &self.0 {
+            let Count { load, accepted, orders, payments, paid, confirmed, refusals, failures, .. } = count;
+            let verdict = if count.is_sound() { "yes" } else { "NO" };
+            let _ = writeln!(
+                table,
+                "| {load} | {accepted} | {orders} | {payments} | {paid} | {confirmed} | {refusals} | {failures} | {verdict} |"
+            );
+        }
+        table
+    }
+}
+
+impl Count {
+    fn is_sound(&self) -> bool {
+        let covers = |told: u64, found: u64| (told..=told + self.cut_off + self.failures).contains(&found);
+        covers(self.accepted, self.orders) && self.orders == self.payments && covers(self.paid, self.confirmed)
+    }
+}

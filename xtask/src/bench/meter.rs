@@ -1,0 +1,82 @@
+//! What every measurement is made with: a load, and what the tables say has come of it.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::books::{Books, Left};
+use super::counts::{Counts, Told};
+use super::figures::{Figures, Section, Unit, short};
+use super::wrk::{Outcome, Script, Wrk};
+use crate::print;
+use crate::state::State;
+
+/// How long everything takes.
+#[derive(Clone, Copy)]
+pub(crate) struct Scale {
+    pub(crate) warm_up: Duration,
+    /// Of each measurement.
+    pub(crate) length: Duration,
+}
+
+/// A running stack that is measured.
+pub(crate) struct Target {
+    pub(crate) state: State,
+    pub(crate) books: Books,
+}
+
+/// Drives the load and keeps what was measured.
+pub(crate) struct Meter {
+    pub(crate) scale: Scale,
+    pub(crate) wrk: Wrk,
+    pub(crate) figures: Figures,
+    pub(crate) counts: Counts,
+}
+
+/// What came of a load: as its generator was told, and as the tables say.
+pub(crate) struct Loaded {
+    pub(crate) outcome: Outcome,
+    pub(crate) left: Left,
+}
+
+impl Scale {
+    pub(crate) const USUAL: Self = Self { warm_up: Duration::from_secs(3), length: Duration::from_secs(6) };
+    pub(crate) const QUICK: Self = Self { warm_up: Duration::from_secs(1), length: Duration::from_secs(1) };
+}
+
+impl Meter {
+    pub(crate) fn new(scale: Scale, wrk: Wrk) -> Self {
+        Self { scale, wrk, figures: Figures::default(), counts: Counts::default() }
+    }
+
+    pub(crate) fn record(&mut self, section: Section, name: impl Into<String>, unit: Unit, value: f64) {
+        let name = name.into();
+        print::out(format_args!("  {name:<60} {:>10} {unit}", short(value)));
+        self.figures.record(section, name, unit, value);
+    }
+
+    /// Connections are opened, statements prepared, files grown.
+    pub(crate) fn warm_up(&mut self, target: &Target) -> Result<()> {
+        self.wrk.run(&target.state.gateway, Script::Saga, 16, self.scale.warm_up)?;
+        target.books.settle()
+    }
+
+    /// As many requests as are answered. `name` is that of the kind of load.
+    pub(crate) fn load(&mut self, target: &Target, name: &str, script: Script, connections: u32) -> Result<Loaded> {
+        let began = target.books.now()?;
+        let outcome = self.wrk.run(&target.state.gateway, script, connections, self.scale.length)?;
+        target.books.wait_for_quiet()?;
+        let left = target.books.left_since(&began)?;
+        let accepted = if matches!(script, Script::Saga) { outcome.created } else { outcome.granted() };
+        let told = Told {
+            accepted,
+            paid: outcome.paid,
+            refusals: outcome.refusals,
+            failures: outcome.failures,
+            cut_off: connections.into(),
+        };
+        self.counts.add(name, &told, &left);
+        target.books.settle()?;
+        Ok(Loaded { outcome, left })
+    }
+}
