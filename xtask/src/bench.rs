@@ -20,9 +20,12 @@ use crate::{install, nginx, paths, print, signals};
 
 mod figures;
 
+mod cost;
 mod creates;
+mod latency;
 mod limits;
 mod sagas;
+mod volume;
 
 mod meter;
 
@@ -45,6 +48,7 @@ use books::Books;
 use figures::Section;
 use meter::{Meter, Scale, Target};
 use report::Report;
+use volume::Level;
 use wrk::Wrk;
 
 /// So long that no delivery falls into a measurement.
@@ -56,6 +60,9 @@ pub(crate) struct Options {
     /// One repeat and a second for each measurement: shows that it works, not how fast anything is
     #[arg(long)]
     quick: bool,
+    /// Also with 10 million orders in the tables, which takes many minutes and 20 GB
+    #[arg(long)]
+    large: bool,
     /// How often everything is measured [default: 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
     repeats: Option<u8>,
@@ -112,6 +119,16 @@ impl Options {
         self.repeats.unwrap_or(if self.quick { 1 } else { 3 })
     }
 
+    /// Numbers of orders, the smallest first.
+    fn levels(&self) -> Vec<Level> {
+        let levels: &[Level] = match (self.quick, self.large) {
+            (true, false) => &[volume::EMPTY, volume::FEW],
+            (_, true) => &[volume::EMPTY, volume::MILLION, volume::LARGE],
+            (false, false) => &[volume::EMPTY, volume::MILLION],
+        };
+        levels.to_vec()
+    }
+
     fn wants(&self, section: Section) -> bool {
         self.only.is_empty() || self.only.contains(&section)
     }
@@ -122,6 +139,9 @@ impl Options {
         if self.quick {
             command += " --quick";
         }
+        if self.large {
+            command += " --large";
+        }
         if !self.only.is_empty() {
             let names = self.only.iter().filter_map(ValueEnum::to_possible_value);
             command += " --only ";
@@ -130,6 +150,9 @@ impl Options {
         command
     }
 }
+
+/// Measures one section.
+type Measure = fn(&mut Meter, &Target) -> Result<()>;
 
 struct Run<'a> {
     options: &'a Options,
@@ -145,6 +168,9 @@ impl Run<'_> {
             print::out(format_args!("\nrepeat {repeat} of {}", self.options.repeats()));
             self.once()?;
         }
+        if self.options.wants(Section::Volume) {
+            self.volume()?;
+        }
         Ok(())
     }
 
@@ -157,15 +183,38 @@ impl Run<'_> {
         let options = self.options;
         self.with_stack(Detours::default(), |meter, target, check| {
             meter.warm_up(target)?;
-            let sections: [(Section, fn(&mut Meter, &Target) -> Result<()>); 3] = [
+            let sections: [(Section, Measure); 5] = [
                 (Section::Limits, limits::of_postgres),
                 (Section::Create, creates::measure),
                 (Section::Saga, sagas::measure),
+                (Section::Latency, latency::measure),
+                (Section::Cost, cost::measure),
             ];
             for (section, measure) in sections.into_iter().filter(|(section, _)| options.wants(*section)) {
                 check()?;
                 print::out(section.title());
                 measure(meter, target)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// All repeats on the same tables, since to fill them takes minutes.
+    fn volume(&mut self) -> Result<()> {
+        let (repeats, levels) = (self.options.repeats(), self.options.levels());
+        self.with_stack(Detours::default(), |meter, target, check| {
+            let mut filled = 0;
+            for level in levels {
+                print::out(format_args!("{}: {}", Section::Volume.title(), level.name));
+                volume::fill(meter, target, filled, level.orders, check)?;
+                filled = level.orders;
+                meter.warm_up(target)?;
+                for measure in [volume::measure, volume::measure_creates] {
+                    for _ in 0..repeats {
+                        check()?;
+                        measure(meter, target, level)?;
+                    }
+                }
             }
             Ok(())
         })
@@ -185,7 +234,7 @@ impl Run<'_> {
         };
         plan.save(&self.stack)?;
         print::out(format_args!("starting in {}", self.stack.display()));
-        let settings = [("DELIVERY_DELAY", DELIVERY_DELAY.to_owned())];
+        let settings = [("DELIVERY_DELAY", DELIVERY_DELAY.to_owned()), ("AUTH_DEMO_TOKENS", volume::tokens())];
         let mut stack = background::start(&self.stack, Life::Ours, &settings)?;
         let outcome = stack.wait_until_ready(&self.signals).and_then(|state| {
             let books = Books { url: state.postgres.clone() };

@@ -10,6 +10,7 @@ pub(crate) const CREATE_P99: &str = "create at 16 connections, p99";
 pub(crate) const SAGAS: &str = "sagas, best";
 pub(crate) const VISIBLE_P99: &str = "from 201 to the visible payment, p99";
 pub(crate) const LOOKUP_P99_EMPTY: &str = "order lookup at half load, hardly any orders, p99";
+pub(crate) const LOOKUP_P99_FEW: &str = "order lookup at half load, 10 thousand orders, p99";
 pub(crate) const LOOKUP_P99_MILLION: &str = "order lookup at half load, 1 million orders, p99";
 pub(crate) const LOOKUP_P99_LARGE: &str = "order lookup at half load, 10 million orders, p99";
 pub(crate) const MEMORY: [&str; 2] = ["orders-service, most memory resident", "payments-service, most memory resident"];

@@ -24,7 +24,7 @@ pub(crate) struct Left {
     pub(crate) payments: u64,
     pub(crate) confirmed: u64,
     /// Payments that were made after the last order.
-    pub(crate) payments_behind: u64,
+    pub(crate) payments_behind: f64,
     /// Seconds from the last order to the last payment.
     pub(crate) payments_lag: f64,
     /// Seconds from the last payment that was paid to the last order that was confirmed.

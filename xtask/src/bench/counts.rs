@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::books::Left;
 
 /// One kind of load, summed over its repeats.
+#[derive(Default)]
 struct Count {
     load: String,
     accepted: u64,
@@ -19,6 +20,7 @@ struct Count {
 }
 
 /// What a generator was told.
+#[derive(Default)]
 pub(crate) struct Told {
     pub(crate) accepted: u64,
     pub(crate) paid: u64,
@@ -33,19 +35,7 @@ pub(crate) struct Counts(Vec<Count>);
 impl Counts {
     pub(crate) fn add(&mut self, load: &str, told: &Told, left: &Left) {
         if !self.0.iter().any(|count| count.load == load) {
-            let load = load.to_owned();
-            let zero = 0;
-            self.0.push(Count {
-                load,
-                accepted: zero,
-                orders: zero,
-                payments: zero,
-                paid: zero,
-                confirmed: zero,
-                refusals: zero,
-                failures: zero,
-                cut_off: zero,
-            });
+            self.0.push(Count { load: load.to_owned(), ..Count::default() });
         }
         for count in self.0.iter_mut().filter(|count| count.load == load) {
             count.accepted += told.accepted;

@@ -23,6 +23,8 @@ pub(crate) fn measure(meter: &mut Meter, target: &Target) -> Result<()> {
         }
         let lag = loaded.left.payments_lag;
         meter.record(Section::Create, format!("{name}, last payment after the last order"), Unit::Seconds, lag);
+        let behind = loaded.left.payments_behind;
+        meter.record(Section::Create, format!("{name}, payments after the last order"), Unit::Orders, behind);
         if lag <= PROMPT && loaded.left.payments == loaded.left.orders {
             best = best.max(accepted);
         }

@@ -22,10 +22,6 @@ impl Latencies {
         self.0.get(rank - 1).map(|time| *time as f64 / 1000.0)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// As `wrk` does with its own: a client that waited for long could not ask meanwhile, and would have waited too.
     pub(crate) fn with_omitted(self, clients: u64, run: Duration) -> Self {
         let each = (self.0.len() as u64 / clients).max(1);

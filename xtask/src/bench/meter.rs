@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::books::{Books, Left};
 use super::counts::{Counts, Told};
+use super::cpu::{self, Spent};
 use super::figures::{Figures, Section, Unit, short};
 use super::wrk::{Outcome, Script, Wrk};
 use crate::print;
@@ -37,6 +38,8 @@ pub(crate) struct Meter {
 pub(crate) struct Loaded {
     pub(crate) outcome: Outcome,
     pub(crate) left: Left,
+    /// CPU seconds by process until everything that followed was done, and of the generator.
+    pub(crate) cpu: Vec<(String, f64)>,
 }
 
 impl Scale {
@@ -64,8 +67,11 @@ impl Meter {
     /// As many requests as are answered. `name` is that of the kind of load.
     pub(crate) fn load(&mut self, target: &Target, name: &str, script: Script, connections: u32) -> Result<Loaded> {
         let began = target.books.now()?;
+        let (before, children_before) = (Spent::so_far(&target.state), cpu::of_ended_children()?);
         let outcome = self.wrk.run(&target.state.gateway, script, connections, self.scale.length)?;
+        let generator = ("load generator".to_owned(), cpu::of_ended_children()? - children_before);
         target.books.wait_for_quiet()?;
+        let cpu = Spent::so_far(&target.state).since(&before).chain([generator]).collect();
         let left = target.books.left_since(&began)?;
         let accepted = if matches!(script, Script::Saga) { outcome.created } else { outcome.granted() };
         let told = Told {
@@ -77,6 +83,6 @@ impl Meter {
         };
         self.counts.add(name, &told, &left);
         target.books.settle()?;
-        Ok(Loaded { outcome, left })
+        Ok(Loaded { outcome, left, cpu })
     }
 }
