@@ -1,22 +1,22 @@
 //! `cargo xtask bench`: how fast the system is, beside what PostgreSQL and nginx could do at most on the same cores in the
 //! same run. Nothing is judged by absolute figures.
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Instant;
+use std::{env, fs};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use nix::sys::signal::Signal;
 
 use crate::background::{self, Life};
-use crate::services::ORDERS;
-use crate::stack::{Detours, Durability, Extent, Plan};
+use crate::stack::{Durability, Extent, Plan};
 use crate::state;
 use crate::up::{self, Profile};
-use crate::{install, nginx, paths, print, signals};
+use crate::{install, paths, print, signals};
 
 mod figures;
 
@@ -30,6 +30,7 @@ mod volume;
 mod meter;
 
 mod client;
+mod gateway;
 mod nothing;
 mod pgbench;
 mod steady;
@@ -81,14 +82,28 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    match &options.binaries {
+        Some(binaries) => run_with(options, &binaries.canonicalize()?),
+        None => run_optimised(),
+    }
+}
+
+/// Goes on in a build with optimisation: a slow generator would take from the cores what it measures.
+fn run_optimised() -> Result<ExitCode> {
+    let binaries = up::build(Profile::Release)?;
+    let mut cargo = paths::cargo();
+    let built = cargo.args(["build", "--release", "--package", env!("CARGO_PKG_NAME")]).status()?;
+    ensure!(built.success(), "the generator cannot be built");
+    let mut bench = Command::new(binaries.join(env!("CARGO_PKG_NAME")));
+    let error = bench.args(env::args_os().skip(1)).arg("--binaries").arg(&binaries).exec();
+    Err(error).context("cannot go on in a build with optimisation")
+}
+
+fn run_with(options: &Options, binaries: &Path) -> Result<ExitCode> {
     install::ensure_installed()?;
     let program = install::load_generator()?;
     let (sender, signals) = mpsc::channel();
     signals::forward(sender, |signal| signal)?;
-    let binaries = match &options.binaries {
-        Some(folder) => folder.canonicalize()?,
-        None => up::build(Profile::Release)?,
-    };
     let dir = paths::open_dir(&options.dir.clone().unwrap_or_else(|| paths::target().join("bench")))?;
     let stack = paths::open_dir(&dir.join("stack"))?;
     if state::lock(&stack)?.is_none() {
@@ -97,7 +112,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     background::end_leftovers(&stack);
     let meter = Meter::new(options.scale(), Wrk { program, dir });
     let began = Instant::now();
-    let mut run = Run { options, signals, binaries, stack, meter };
+    let mut run = Run { options, signals, binaries: binaries.to_owned(), stack, meter };
     run.everything()?;
     let Meter { figures, counts, .. } = run.meter;
     let command = options.as_typed();
@@ -119,14 +134,13 @@ impl Options {
         self.repeats.unwrap_or(if self.quick { 1 } else { 3 })
     }
 
-    /// Numbers of orders, the smallest first.
-    fn levels(&self) -> Vec<Level> {
-        let levels: &[Level] = match (self.quick, self.large) {
-            (true, false) => &[volume::EMPTY, volume::FEW],
-            (_, true) => &[volume::EMPTY, volume::MILLION, volume::LARGE],
-            (false, false) => &[volume::EMPTY, volume::MILLION],
-        };
-        levels.to_vec()
+    /// How many orders are in the tables at the end, one after the other.
+    fn levels(&self) -> &'static [Level] {
+        match (self.large, self.quick) {
+            (true, _) => &[volume::MILLION, volume::LARGE],
+            (false, true) => &[volume::FEW],
+            (false, false) => &[volume::MILLION],
+        }
     }
 
     fn wants(&self, section: Section) -> bool {
@@ -164,86 +178,81 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn everything(&mut self) -> Result<()> {
-        for repeat in 1..=self.options.repeats() {
-            print::out(format_args!("\nrepeat {repeat} of {}", self.options.repeats()));
-            self.once()?;
-        }
-        if self.options.wants(Section::Volume) {
-            self.volume()?;
+        let repeats = self.options.repeats();
+        for repeat in 1..=repeats {
+            print::out(format_args!("\nrepeat {repeat} of {repeats}"));
+            self.with_stack(|run, target| {
+                run.once(target)?;
+                if repeat == repeats && run.options.wants(Section::Volume) { run.volumes(target) } else { Ok(()) }
+            })?;
         }
         Ok(())
     }
 
     /// Limits and ourselves in turns, so that both see the machine in the same mood.
-    fn once(&mut self) -> Result<()> {
-        if self.options.wants(Section::Limits) {
-            let detours = [(format!("{}->{ORDERS}", nginx::NAME), nothing::serve()?)];
-            self.with_stack(Detours(detours.into()), |meter, target, _| limits::of_nginx(meter, target))?;
+    fn once(&mut self, target: &Target) -> Result<()> {
+        self.meter.warm_up(target)?;
+        if self.options.wants(Section::Volume) {
+            volume::fill(&self.meter, target, 0, volume::EMPTY.orders)?;
+            self.volume(target, volume::EMPTY)?;
         }
-        let options = self.options;
-        self.with_stack(Detours::default(), |meter, target, check| {
-            meter.warm_up(target)?;
-            let sections: [(Section, Measure); 5] = [
-                (Section::Limits, limits::of_postgres),
-                (Section::Create, creates::measure),
-                (Section::Saga, sagas::measure),
-                (Section::Latency, latency::measure),
-                (Section::Cost, cost::measure),
-            ];
-            for (section, measure) in sections.into_iter().filter(|(section, _)| options.wants(*section)) {
-                check()?;
-                print::out(section.title());
-                measure(meter, target)?;
-            }
-            Ok(())
-        })
+        let sections: [(Section, Measure); 5] = [
+            (Section::Limits, limits::measure),
+            (Section::Create, creates::measure),
+            (Section::Saga, sagas::measure),
+            (Section::Latency, latency::measure),
+            (Section::Cost, cost::measure),
+        ];
+        for (section, measure) in sections.into_iter().filter(|(section, _)| self.options.wants(*section)) {
+            self.go_on()?;
+            print::out(section.title());
+            measure(&mut self.meter, target)?;
+        }
+        Ok(())
     }
 
     /// All repeats on the same tables, since to fill them takes minutes.
-    fn volume(&mut self) -> Result<()> {
-        let (repeats, levels) = (self.options.repeats(), self.options.levels());
-        self.with_stack(Detours::default(), |meter, target, check| {
-            let mut filled = 0;
-            for level in levels {
-                print::out(format_args!("{}: {}", Section::Volume.title(), level.name));
-                volume::fill(meter, target, filled, level.orders, check)?;
-                filled = level.orders;
-                meter.warm_up(target)?;
-                for measure in [volume::measure, volume::measure_creates] {
-                    for _ in 0..repeats {
-                        check()?;
-                        measure(meter, target, level)?;
-                    }
-                }
+    fn volumes(&mut self, target: &Target) -> Result<()> {
+        let mut filled = volume::EMPTY.orders;
+        for level in self.options.levels() {
+            volume::fill(&self.meter, target, filled, level.orders)?;
+            filled = level.orders;
+            self.meter.warm_up(target)?;
+            for _ in 0..self.options.repeats() {
+                self.volume(target, *level)?;
             }
-            Ok(())
-        })
+        }
+        Ok(())
+    }
+
+    fn volume(&mut self, target: &Target, level: Level) -> Result<()> {
+        self.go_on()?;
+        print::out(format_args!("{}: {}", Section::Volume.title(), level.name));
+        volume::measure(&mut self.meter, target, level)
     }
 
     /// A stack with empty tables. It is stopped whatever happens, by us or, if we are killed, by the kernel.
-    fn with_stack(
-        &mut self,
-        detours: Detours,
-        work: impl FnOnce(&mut Meter, &Target, &dyn Fn() -> Result<()>) -> Result<()>,
-    ) -> Result<()> {
-        let plan = Plan {
-            binaries: self.binaries.clone(),
-            durability: Durability::Full,
-            detours,
-            ..Plan::for_tests(Extent::Whole)
-        };
-        plan.save(&self.stack)?;
-        print::out(format_args!("starting in {}", self.stack.display()));
+    fn with_stack(&mut self, work: impl FnOnce(&mut Self, &Target) -> Result<()>) -> Result<()> {
+        let plan =
+            Plan { binaries: self.binaries.clone(), durability: Durability::Full, ..Plan::for_tests(Extent::Whole) };
+        let dir = self.stack.clone();
+        plan.save(&dir)?;
+        print::out(format_args!("starting in {}", dir.display()));
         let settings = [("DELIVERY_DELAY", DELIVERY_DELAY.to_owned()), ("AUTH_DEMO_TOKENS", volume::tokens())];
-        let mut stack = background::start(&self.stack, Life::Ours, &settings)?;
+        let mut stack = background::start(&dir, Life::Ours, &settings)?;
         let outcome = stack.wait_until_ready(&self.signals).and_then(|state| {
             let books = Books { url: state.postgres.clone() };
-            work(&mut self.meter, &Target { state, books }, &|| match background::interruption(&self.signals) {
-                Some(reason) => bail!("{reason}"),
-                None => Ok(()),
-            })
+            work(self, &Target { dir, state, books })
         });
         stack.stop()?;
         outcome
+    }
+
+    /// Not if a signal has arrived.
+    fn go_on(&self) -> Result<()> {
+        match background::interruption(&self.signals) {
+            Some(reason) => bail!("{reason}"),
+            None => Ok(()),
+        }
     }
 }

@@ -9,6 +9,7 @@ pub(crate) const ACCEPTED: &str = "orders accepted, best";
 pub(crate) const CREATE_P99: &str = "create at 16 connections, p99";
 pub(crate) const SAGAS: &str = "sagas, best";
 pub(crate) const VISIBLE_P99: &str = "from 201 to the visible payment, p99";
+pub(crate) const LOOKUPS_EMPTY: &str = "order lookup at 64 connections, hardly any orders";
 pub(crate) const LOOKUP_P99_EMPTY: &str = "order lookup at half load, hardly any orders, p99";
 pub(crate) const LOOKUP_P99_FEW: &str = "order lookup at half load, 10 thousand orders, p99";
 pub(crate) const LOOKUP_P99_MILLION: &str = "order lookup at half load, 1 million orders, p99";
@@ -45,7 +46,7 @@ const BARS: &[Bar] = &[
     Bar { row: MEMORY[1], per: None, demand: Demand::LessThan(40.0) },
     Bar { row: READY[0], per: None, demand: Demand::LessThan(1.0) },
     Bar { row: READY[1], per: None, demand: Demand::LessThan(1.0) },
-    Bar { row: NGINX, per: Some(PGBENCH), demand: Demand::Nothing },
+    Bar { row: LOOKUPS_EMPTY, per: Some(NGINX), demand: Demand::Nothing },
 ];
 
 impl Bar {

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::bars::{NGINX, PGBENCH};
 use super::figures::{Section, Unit};
+use super::gateway::Gateway;
 use super::meter::{Meter, Target};
 use super::pgbench;
 use super::wrk::Script;
@@ -11,8 +12,13 @@ use super::wrk::Script;
 const CLIENTS: [u32; 4] = [1, 4, 16, 64];
 const CONNECTIONS: [u32; 2] = [16, 64];
 
+pub(crate) fn measure(meter: &mut Meter, target: &Target) -> Result<()> {
+    of_postgres(meter, target)?;
+    of_nginx(meter, target)
+}
+
 /// The rows of an order and of its event, one transaction each.
-pub(crate) fn of_postgres(meter: &mut Meter, target: &Target) -> Result<()> {
+fn of_postgres(meter: &mut Meter, target: &Target) -> Result<()> {
     let mut best = 0.0_f64;
     for clients in CLIENTS {
         let limit = pgbench::run(&target.books, &meter.wrk.dir, clients, meter.scale.length)?;
@@ -31,10 +37,11 @@ pub(crate) fn of_postgres(meter: &mut Meter, target: &Target) -> Result<()> {
 }
 
 /// The gateway, in front of a handler that does nothing.
-pub(crate) fn of_nginx(meter: &mut Meter, target: &Target) -> Result<()> {
+fn of_nginx(meter: &mut Meter, target: &Target) -> Result<()> {
+    let gateway = Gateway::start(&target.dir, &target.state)?;
     let mut best = 0.0_f64;
     for connections in CONNECTIONS {
-        let outcome = meter.wrk.run(&target.state.gateway, Script::Create, connections, meter.scale.length)?;
+        let outcome = meter.wrk.run(&gateway.url, Script::Create, connections, meter.scale.length)?;
         best = best.max(outcome.granted_per_second());
     }
     meter.record(Section::Limits, NGINX, Unit::PerSecond, best);

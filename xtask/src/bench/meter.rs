@@ -1,5 +1,6 @@
 //! What every measurement is made with: a load, and what the tables say has come of it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -22,6 +23,8 @@ pub(crate) struct Scale {
 
 /// A running stack that is measured.
 pub(crate) struct Target {
+    /// The folder of the stack.
+    pub(crate) dir: PathBuf,
     pub(crate) state: State,
     pub(crate) books: Books,
 }

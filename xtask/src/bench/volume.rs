@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use super::bars::{LOOKUP_P99_EMPTY, LOOKUP_P99_FEW, LOOKUP_P99_LARGE, LOOKUP_P99_MILLION};
+use super::bars::{LOOKUP_P99_EMPTY, LOOKUP_P99_FEW, LOOKUP_P99_LARGE, LOOKUP_P99_MILLION, LOOKUPS_EMPTY};
 use super::figures::{Section, Unit};
 use super::latencies::Latencies;
 use super::meter::{Meter, Target};
@@ -17,7 +17,7 @@ use crate::{postgres, print, probe};
 const LOOKUP: &str = "order lookup";
 const PAGE: &str = "page of 20 orders";
 const FILL: &str = include_str!("fill.sql");
-/// So many at a time, so that a signal is heard in between.
+/// So many at a time: more would not fit into the memory of a session.
 const PIECE: u64 = 500_000;
 const CONNECTIONS: u32 = 64;
 /// The users whose orders are read, as `fill.sql` names them.
@@ -46,14 +46,13 @@ pub(crate) fn tokens() -> String {
 }
 
 /// Fills the tables from one number of orders up to another. What the services have placed before stays.
-pub(crate) fn fill(meter: &Meter, target: &Target, from: u64, to: u64, check: &dyn Fn() -> Result<()>) -> Result<()> {
+pub(crate) fn fill(meter: &Meter, target: &Target, from: u64, to: u64) -> Result<()> {
     let began = Instant::now();
     let script = meter.wrk.dir.join("fill.sql");
     fs::write(&script, FILL)?;
     let script = script.to_str().context("the path of the repository is not UTF-8")?;
     let mut first = from + 1;
     while first <= to {
-        check()?;
         let last = to.min(first + PIECE - 1);
         let (from, to) = (format!("first={first}"), format!("last={last}"));
         probe::psql_output(&postgres::psql()?, &target.books.url, &["-1", "-v", &from, "-v", &to, "-f", script])?;
@@ -74,10 +73,11 @@ pub(crate) fn measure(meter: &mut Meter, target: &Target, level: Level) -> Resul
         let name = format!("{what} at {CONNECTIONS} connections, {}", level.name);
         meter.record(Section::Volume, &name, Unit::PerSecond, outcome.granted_per_second());
     }
-    lookups_at_half_load(meter, target, level, &lookups)
+    lookups_at_half_load(meter, target, level, &lookups)?;
+    creates(meter, target, level)
 }
 
-pub(crate) fn measure_creates(meter: &mut Meter, target: &Target, level: Level) -> Result<()> {
+fn creates(meter: &mut Meter, target: &Target, level: Level) -> Result<()> {
     let name = format!("create at {CONNECTIONS} connections, {}", level.name);
     let loaded = meter.load(target, &name, Script::Create, CONNECTIONS)?;
     meter.record(Section::Volume, &name, Unit::PerSecond, loaded.outcome.granted_per_second());
@@ -89,7 +89,7 @@ pub(crate) fn measure_creates(meter: &mut Meter, target: &Target, level: Level) 
 
 /// At half of what was possible with hardly any orders, however many there are now.
 fn lookups_at_half_load(meter: &mut Meter, target: &Target, level: Level, lookups: &Path) -> Result<()> {
-    let most = meter.figures.last(&format!("{LOOKUP} at {CONNECTIONS} connections, {}", EMPTY.name));
+    let most = meter.figures.last(LOOKUPS_EMPTY);
     let rate = most.context("lookups were not measured on empty tables")? / 2.0;
     let text = fs::read_to_string(lookups)?;
     let requests: Vec<_> = text.lines().filter_map(|line| line.split_once(' ')).collect();
