@@ -16,6 +16,7 @@ mod stack;
 mod storage;
 mod table_lock;
 
+mod bench;
 mod card_secrecy;
 mod chaos;
 mod crash_points;

@@ -21,11 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(2);
 
 pub(crate) fn measure(meter: &mut Meter, target: &Target) -> Result<()> {
-    for (name, script) in [("order placed", Script::Create), ("saga", Script::Saga)] {
+    for (name, script) in [("placed order", Script::Create), ("saga", Script::Saga)] {
         of_load(meter, target, name, script)?;
     }
-    for (service, [memory, ready]) in [ORDERS, PAYMENTS].into_iter().zip([[MEMORY[0], READY[0]], [MEMORY[1], READY[1]]])
-    {
+    for ((service, memory), ready) in [ORDERS, PAYMENTS].into_iter().zip(MEMORY).zip(READY) {
         let process = target.state.processes.iter().find(|process| process.name == service);
         let process = process.with_context(|| format!("{service} does not run"))?;
         meter.record(Section::Cost, memory, Unit::Mebibytes, cpu::peak_memory(process)?);

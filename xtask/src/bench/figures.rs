@@ -50,12 +50,12 @@ pub(crate) struct Figures {
 impl Section {
     pub(crate) fn title(self) -> &'static str {
         match self {
-            Self::Limits => "the limits: the same rows with pgbench, and nginx before a handler that does nothing",
-            Self::Create => "orders placed through the gateway",
-            Self::Saga => "whole sagas: create, pay, confirmed",
-            Self::Latency => "what follows, as a client sees it, at half load",
-            Self::Volume => "with many orders in the tables",
-            Self::Cost => "what it costs",
+            Self::Limits => "The limits: the same rows with pgbench, and nginx before a handler that does nothing",
+            Self::Create => "Orders placed through the gateway",
+            Self::Saga => "Whole sagas: create, pay, confirmed",
+            Self::Latency => "What follows, as a client sees it, at half load",
+            Self::Volume => "With many orders in the tables",
+            Self::Cost => "What it costs",
         }
     }
 }

@@ -3,10 +3,16 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 use super::bars::{Bar, Demand};
 use super::counts::Counts;
-use super::figures::{Figures, Row, Spread, short};
+use super::figures::{Figures, Row, Section, Spread, short};
 use super::machine;
+
+const METHOD: &str = include_str!("method.md");
+const COMPARED: &str = "| what | median | min .. max | | bar | met |\n|---|--:|--:|---|---|---|\n";
+const MEASURED: &str = "| what | median | min .. max | unit |\n|---|--:|--:|---|\n";
 
 /// Everything that is told at the end.
 pub(crate) struct Report<'a> {
@@ -22,57 +28,52 @@ impl Report<'_> {
     pub(crate) fn text(&self) -> String {
         let mut text = format!(
             "# What `cargo xtask bench` has measured\n\n\
-             Generated; what was learned from it is in [NOTES.md](NOTES.md).\n\n{}\
-             - run: `{}`, {} min\n\n\
-             Everything shares these cores: the load generator, the gateway, both services, PostgreSQL and RabbitMQ. Medians of\n\
-             {} repeats, each on fresh tables, with the extremes; ratios are those within one repeat. Every commit is on disk\n\
-             before it is answered. What is as fast as it can comes from `wrk`, whose latencies, like those of `pgbench` here,\n\
-             count the requests that a waiting client could not send. At half load requests are due at fixed moments and\n\
-             their times count from then. Confirmations are seen by a client that asks again after each millisecond.\n\
-             No delivery falls into a measurement.\n",
+             Generated; what was learned from it is in [NOTES.md](NOTES.md).\n\n\
+             {}- run: `{}`, {} repeats, {} min\n\n{METHOD}",
             machine::description(),
             self.command,
-            self.took.as_secs().div_ceil(60),
             self.repeats,
+            self.took.as_secs().div_ceil(60),
         );
-        let mut section = None;
-        for row in &self.figures.rows {
-            if section.replace(row.section) != Some(row.section) {
-                let _ = write!(
-                    text,
-                    "\n## {}\n\n| what | median | min .. max | unit | compared | bar | met |\n|---|--:|--:|---|--:|--:|---|\n",
-                    row.section.title()
-                );
-            }
-            self.write_row(&mut text, row);
+        let _ = write!(text, "\n## What it is compared with, and the bars\n\n{COMPARED}");
+        let rows = self.figures.rows.iter();
+        for (row, bar) in rows.filter_map(|row| Some((row, Bar::of(row)?))) {
+            self.write_comparison(&mut text, row, bar);
         }
-        let _ = write!(text, "\n## every order counted\n\n{}", self.counts.table());
+        for section in Section::value_variants() {
+            let rows: Vec<_> = self.figures.rows.iter().filter(|row| row.section == *section).collect();
+            if !rows.is_empty() {
+                let _ = write!(text, "\n## {}\n\n{MEASURED}", section.title());
+            }
+            for row in rows {
+                write_measured(&mut text, row);
+            }
+        }
+        let _ = write!(text, "\n## Every order counted\n\n{}", self.counts.table());
         text
     }
 
-    fn write_row(&self, text: &mut String, row: &Row) {
-        let Some(spread) = Spread::of(&row.values) else { return };
-        let Spread { median, min, max } = spread;
-        let bar = Bar::of(row);
-        let judged = bar.and_then(|bar| Spread::of(&bar.judged(row, self.figures)?));
-        let is_ratio = bar.is_some_and(|bar| bar.per.is_some());
-        let ratio = judged
-            .filter(|_| is_ratio)
-            .map(|ratio| format!("{} ({} .. {})", short(ratio.median), short(ratio.min), short(ratio.max)));
-        let (demand, verdict) = match (bar.map(|bar| bar.demand), judged) {
-            (Some(demand), Some(judged)) => (demand.text(), demand.verdict(judged.median)),
-            _ => (String::new(), ""),
-        };
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} .. {} | {} | {} | {demand} | {verdict} |",
-            row.name,
-            short(median),
-            short(min),
-            short(max),
-            row.unit,
-            ratio.unwrap_or_default(),
-        );
+    /// A bar without its figures is left open.
+    fn write_comparison(&self, text: &mut String, row: &Row, bar: &Bar) {
+        let judged = bar.judged(row, self.figures).and_then(|values| Spread::of(&values));
+        let unit = bar.per.map_or_else(|| row.unit.to_string(), |per| format!("x {per}"));
+        let figure = judged.map_or_else(|| "not measured |".to_owned(), Spread::text);
+        let verdict = judged.map_or("", |judged| bar.demand.verdict(judged.median));
+        let _ = writeln!(text, "| {} | {figure} | {unit} | {} | {verdict} |", row.name, bar.demand.text());
+    }
+}
+
+fn write_measured(text: &mut String, row: &Row) {
+    if let Some(spread) = Spread::of(&row.values) {
+        let _ = writeln!(text, "| {} | {} | {} |", row.name, spread.text(), row.unit);
+    }
+}
+
+impl Spread {
+    /// Two columns.
+    fn text(self) -> String {
+        let Self { median, min, max } = self;
+        format!("{} | {} .. {}", short(median), short(min), short(max))
     }
 }
 

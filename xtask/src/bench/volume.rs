@@ -17,7 +17,7 @@ use crate::{postgres, print, probe};
 const LOOKUP: &str = "order lookup";
 const PAGE: &str = "page of 20 orders";
 const FILL: &str = include_str!("fill.sql");
-/// So many at a time: more would not fit into the memory of a session.
+/// So many in one transaction: `fill.sql` keeps them in a temporary table meanwhile.
 const PIECE: u64 = 500_000;
 const CONNECTIONS: u32 = 64;
 /// The users whose orders are read, as `fill.sql` names them.
