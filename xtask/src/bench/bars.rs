@@ -73,3 +73,29 @@ impl Demand {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::figures::{Section, Unit};
+    use super::*;
+
+    #[test]
+    fn a_ratio_is_that_of_the_same_repeat() {
+        let mut figures = Figures::default();
+        for (limit, ours) in [(1000.0, 900.0), (500.0, 250.0)] {
+            figures.record(Section::Limits, PGBENCH, Unit::PerSecond, limit);
+            figures.record(Section::Create, ACCEPTED, Unit::PerSecond, ours);
+        }
+        let row = figures.row(ACCEPTED).expect("it was recorded");
+        let judged = Bar::of(row).and_then(|bar| bar.judged(row, &figures)).expect("both were measured");
+        assert_eq!(judged.iter().map(|ratio| ratio.to_bits()).collect::<Vec<_>>(), [0.9_f64, 0.5].map(f64::to_bits));
+    }
+
+    #[test]
+    fn a_ratio_to_what_was_not_measured_is_open() {
+        let mut figures = Figures::default();
+        figures.record(Section::Create, ACCEPTED, Unit::PerSecond, 1.0);
+        let row = figures.row(ACCEPTED).expect("it was recorded");
+        assert!(Bar::of(row).and_then(|bar| bar.judged(row, &figures)).is_none());
+    }
+}

@@ -40,7 +40,8 @@ fn of_load(meter: &mut Meter, target: &Target, name: &str, script: Script) -> Re
     let loaded = meter.load(target, &format!("cost of a {name}"), script, CONNECTIONS)?;
     let after = target.books.disk()?;
     let orders = loaded.left.orders.max(1) as f64;
-    for (process, seconds) in loaded.cpu {
+    let all = ("all together".to_owned(), loaded.cpu.iter().map(|(_, seconds)| seconds).sum());
+    for (process, seconds) in loaded.cpu.into_iter().chain([all]) {
         let name = format!("CPU per {name}, {process}");
         meter.record(Section::Cost, name, Unit::Microseconds, seconds * 1_000_000.0 / orders);
     }
