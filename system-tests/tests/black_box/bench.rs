@@ -13,7 +13,7 @@ const ROWS: &[&str] = &[
     "pgbench at 16 clients, p99",
     "pgbench at 64 clients",
     "pgbench, best",
-    "nginx, best",
+    "nginx at 64 connections",
     "create at 1 connection",
     "create at 16 connections, p99",
     "create at 64 connections",

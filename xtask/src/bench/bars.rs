@@ -4,7 +4,7 @@ use super::figures::{Figures, Row};
 
 pub(crate) const PGBENCH: &str = "pgbench, best";
 pub(crate) const PGBENCH_P99: &str = "pgbench at 16 clients, p99";
-pub(crate) const NGINX: &str = "nginx, best";
+pub(crate) const NGINX: &str = "nginx at 64 connections";
 pub(crate) const ACCEPTED: &str = "orders accepted, best";
 pub(crate) const CREATE_P99: &str = "create at 16 connections, p99";
 pub(crate) const SAGAS: &str = "sagas, best";

@@ -8,7 +8,7 @@ use super::figures::{Section, Unit};
 use super::meter::{Meter, Target};
 use super::wrk::Script;
 
-const CONNECTIONS: [u32; 3] = [16, 64, 256];
+const CONNECTIONS: [u32; 2] = [64, 256];
 
 pub(crate) fn measure(meter: &mut Meter, target: &Target) -> Result<()> {
     let mut best = 0.0_f64;
