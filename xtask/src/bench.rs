@@ -61,7 +61,7 @@ pub(crate) struct Options {
     /// One repeat and a second for each measurement: shows that it works, not how fast anything is
     #[arg(long)]
     quick: bool,
-    /// Also with 10 million orders in the tables, which takes many minutes and 20 GB
+    /// Also with 10 million orders in the tables, which takes long and much disk
     #[arg(long)]
     large: bool,
     /// How often everything is measured [default: 3]
@@ -121,6 +121,9 @@ fn run_with(options: &Options, binaries: &Path) -> Result<ExitCode> {
     let text = report.text();
     print::out(&text);
     let file = options.results.clone().unwrap_or_else(|| paths::root().join("bench/RESULTS.md"));
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)?;
+    }
     fs::write(&file, &text).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(if counts.are_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
