@@ -7,6 +7,7 @@
 pub mod answers;
 pub mod card;
 pub mod changing;
+pub mod finding;
 pub mod payment;
 pub mod payments;
 
@@ -45,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::changing::Changing;
 use crate::config::Config;
+use crate::finding::Finding;
 use crate::processor::CardProcessor;
 use crate::sandbox::Sandbox;
 
@@ -66,6 +68,7 @@ pub struct App {
     pub processor: Arc<dyn CardProcessor>,
     /// How long the processor may take to answer.
     pub processor_timeout: Duration,
+    finding: Finding,
     changing: Changing,
     claims: Claims,
     authenticator: Authenticator,
@@ -74,11 +77,12 @@ pub struct App {
 impl App {
     /// The workings of a service.
     pub fn new(database: Database, outbox: Outbox, processor: Arc<dyn CardProcessor>, config: &Config) -> Self {
+        let finding = finding::start(database.clone());
         let changing = changing::start(database.clone(), outbox.clone(), settle_after(config.processor_timeout));
         let authenticator = Authenticator::new(config.settings.auth_demo_tokens.clone());
         let claims = Claims::new(config.settings.idempotency_secret.clone());
         let processor_timeout = config.processor_timeout;
-        Self { database, outbox, processor, processor_timeout, changing, claims, authenticator }
+        Self { database, outbox, processor, processor_timeout, finding, changing, claims, authenticator }
     }
 
     /// How long after its start a charge that was not answered is looked up: not while it may still be running.

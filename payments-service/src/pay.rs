@@ -162,11 +162,12 @@ async fn make(app: &App, change: Change) -> Result<Option<Payment>, Problem> {
 
 /// The payment of the order. An order is placed before its payment can be held, so a client that is quick is made to
 /// wait for a moment instead of being told that there is nothing.
-pub async fn find_soon(app: &App, owner: &UserId, order_id: OrderId) -> Result<Option<Payment>, sqlx::Error> {
+pub async fn find_soon(app: &App, owner: &UserId, order_id: OrderId) -> Result<Option<Payment>, Problem> {
     let started = Instant::now();
     let mut pause = Duration::from_millis(2);
     loop {
-        let payment = payments::find(&app.database, order_id, owner).await?;
+        let payment = app.finding.submit(order_id).await.unwrap_or_else(|| Err(Problem::overloaded()))?;
+        let payment = payment.filter(|payment| payment.created_by.as_ref() == Some(owner));
         if payment.is_some() || !is_new(order_id) || started.elapsed() >= PATIENCE_FOR_NEW_ORDERS {
             return Ok(payment);
         }

@@ -255,18 +255,6 @@ fn announced(change: &Change) -> Announced<'_, Change> {
     Announced::new(change, change.event.as_ref(), change.traceparent.clone())
 }
 
-/// The payment of the order, if it is this user's.
-pub async fn find(database: &Database, order_id: OrderId, owner: &UserId) -> Result<Option<Payment>, sqlx::Error> {
-    query_payments!(
-        "",
-        "from payments.payments where order_id = $1 and created_by = $2",
-        order_id as OrderId,
-        owner as &UserId
-    )
-    .fetch_optional(database)
-    .await
-}
-
 /// Those of the payments that exist, tombstones included, whoever they belong to.
 pub async fn find_many(database: &Database, orders: &[OrderId]) -> Result<HashMap<OrderId, Payment>, sqlx::Error> {
     query_payments!("", "from payments.payments where order_id = any($1)", orders as &[OrderId])

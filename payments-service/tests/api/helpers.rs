@@ -167,8 +167,8 @@ impl TestApp {
     /// Begins an attempt and then dies: the card processor has not been asked.
     pub async fn begin_and_die(&self, id: OrderId, number: &str) -> AttemptId {
         let attempt_id = AttemptId::generate();
-        let payment = payments::find(&self.app.database, id, &UserId("somerandomuserid".to_owned())).await;
-        let payment = payment.expect("the database answers").expect("a payment");
+        let mut payments = payments::find_many(&self.app.database, &[id]).await.expect("the database answers");
+        let payment = payments.remove(&id).expect("a payment");
         let change = payment.begin(attempt_id, &card(number).summary()).expect("is payable");
         let begun = payments::apply(&self.app.database, &self.app.outbox, self.app.settle_after(), &[change]).await;
         assert!(begun.expect("the database answers").contains_key(&id));
