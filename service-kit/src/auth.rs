@@ -7,11 +7,12 @@ use std::sync::Arc;
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use shared_events::ids::UserId;
 use subtle::ConstantTimeEq;
 
 use crate::problem::Problem;
+use crate::problem_types;
 
 /// An access token of a demo user.
 #[derive(Clone)]
@@ -95,12 +96,7 @@ impl fmt::Debug for AdminToken {
 }
 
 fn admin_disabled() -> Problem {
-    Problem::new(
-        StatusCode::FORBIDDEN,
-        "admin_disabled",
-        "This service has no operators",
-        "Start it with ADMIN_TOKEN, and send that token in the header Authorization.",
-    )
+    Problem::new(&problem_types::admin::ADMIN_DISABLED)
 }
 
 /// The authenticated user of a request; a request without one is answered 401.

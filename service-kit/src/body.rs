@@ -1,5 +1,6 @@
 //! JSON bodies: read once, refused with a problem that names the field and never repeats what was sent.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -15,6 +16,7 @@ use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
 use crate::problem::{FieldError, Problem};
+use crate::problem_types;
 
 /// A JSON body of type `T`.
 pub struct Body<T>(pub T);
@@ -28,12 +30,7 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if !is_json(&request) {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "The body is not declared as plain JSON",
-                "Send JSON in UTF-8, not compressed, with the header Content-Type: application/json.",
-            ));
+            return Err(Problem::new(&problem_types::UNSUPPORTED_MEDIA_TYPE));
         }
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
         parse(&bytes).map(Self)
@@ -52,19 +49,14 @@ fn is_json(request: &Request) -> bool {
 
 fn unreadable(rejection: &BytesRejection) -> Problem {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "payload_too_large",
-            "The body is too large",
-            "Send a body of at most 64 KiB.",
-        )
+        Problem::new(&problem_types::PAYLOAD_TOO_LARGE)
     } else {
         malformed("The body did not arrive completely: send the request again.")
     }
 }
 
-fn malformed(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not JSON", detail)
+fn malformed(detail: impl Into<Cow<'static, str>>) -> Problem {
+    Problem::new(&problem_types::MALFORMED_JSON).because(detail)
 }
 
 fn malformed_at(cause: &serde_json::Error) -> Problem {

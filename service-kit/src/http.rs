@@ -25,6 +25,7 @@ use crate::crash_point::crash_point;
 use crate::listening;
 use crate::pool::Database;
 use crate::problem::{self, Problem};
+use crate::problem_types;
 use crate::trace_context;
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -150,16 +151,11 @@ fn request_span(request: &Request) -> Span {
 }
 
 async fn route_not_found() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "route_not_found", "There is nothing here", "Check the path.")
+    Problem::new(&problem_types::ROUTE_NOT_FOUND)
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        "This method is not allowed here",
-        "Use one of the methods that the header Allow lists.",
-    )
+    Problem::new(&problem_types::METHOD_NOT_ALLOWED)
 }
 
 /// The `{id}` of a route; `None` when it is no UUID, and so names nothing.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::extract::OptionalFromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Serialize, Serializer};
@@ -24,6 +24,7 @@ use tracing::warn;
 
 use crate::pool::Database;
 use crate::problem::Problem;
+use crate::problem_types;
 use crate::process::repeat;
 
 const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
@@ -184,33 +185,17 @@ pub fn replayed(answer: impl IntoResponse) -> Response {
 
 /// The header has no key that can be used.
 fn invalid_key() -> Problem {
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "invalid_idempotency_key",
-        "The Idempotency-Key cannot be used",
-        "Send one key of 1 to 255 printable ASCII characters; a new UUID for each thing to be done is best.",
-    )
+    Problem::new(&problem_types::INVALID_IDEMPOTENCY_KEY)
 }
 
 /// The key came with something else before.
 pub fn key_reused() -> Problem {
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "idempotency_key_reused",
-        "The Idempotency-Key was used for another request",
-        "Repeat a request with exactly the same body, or send a new key for a new one.",
-    )
+    Problem::new(&problem_types::IDEMPOTENCY_KEY_REUSED)
 }
 
 /// The first request with the key has no answer yet.
 pub fn key_in_use() -> Problem {
-    Problem::new(
-        StatusCode::CONFLICT,
-        "idempotency_key_in_use",
-        "The first request with this Idempotency-Key is still running",
-        "Send the same request again in a moment to get its answer.",
-    )
-    .retry_after_seconds(1)
+    Problem::new(&problem_types::IDEMPOTENCY_KEY_IN_USE)
 }
 
 /// Forgets the keys of `schema` that are older than `retention`, until `stop`.

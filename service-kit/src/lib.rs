@@ -15,6 +15,7 @@ pub mod idempotency;
 pub mod listening;
 pub mod page;
 pub mod problem;
+pub mod problem_types;
 pub mod trace_context;
 
 pub mod batcher;

@@ -1,7 +1,6 @@
 //! Lists: keyset pages, newest first. A cursor names the last item that the client has seen.
 
 use axum::extract::{FromRequestParts, Query};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -9,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::problem::{FieldError, Problem};
+use crate::problem_types;
 
 const DEFAULT_LIMIT: u16 = 100;
 const MAX_LIMIT: u16 = 1000;
@@ -110,12 +110,7 @@ pub(crate) fn limit_of(parameter: Option<&str>) -> Result<u16, FieldError> {
 }
 
 fn invalid_cursor() -> Problem {
-    Problem::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "invalid_cursor",
-        "The cursor is not valid",
-        "Use `page.nextCursor` of the previous page as it is, or leave the cursor out to begin with the newest.",
-    )
+    Problem::new(&problem_types::INVALID_CURSOR)
 }
 
 fn to_cursor(id: Uuid) -> String {

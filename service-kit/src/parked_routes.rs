@@ -15,6 +15,7 @@ use crate::admin::Admin;
 use crate::page::limit_of;
 use crate::parked::{self, Row};
 use crate::problem::{FieldError, Problem};
+use crate::problem_types::admin;
 use crate::replay::Replay;
 
 /// Everything below `/parked`.
@@ -74,31 +75,15 @@ fn whole(row: &Row) -> Value {
 }
 
 fn parked_not_found() -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "parked_not_found",
-        "There is no such parked message",
-        "It was applied, replayed or discarded, or never was there; GET /parked lists those that are.",
-    )
+    Problem::new(&admin::PARKED_NOT_FOUND)
 }
 
 fn queue_unknown() -> Problem {
-    Problem::new(
-        StatusCode::CONFLICT,
-        "queue_unknown",
-        "The message comes from a queue that nobody consumes",
-        "Set AMQP_PREFIX to what it was when the message was parked, or discard the message.",
-    )
+    Problem::new(&admin::QUEUE_UNKNOWN)
 }
 
 fn broker_unavailable() -> Problem {
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "broker_unavailable",
-        "RabbitMQ did not take the message",
-        "It is still parked: try again when RabbitMQ is back. Replaying it twice does no harm.",
-    )
-    .retry_after_seconds(5)
+    Problem::new(&admin::BROKER_UNAVAILABLE)
 }
 
 /// The `{id}` of a route; `None` when it is no number, and so names nothing.

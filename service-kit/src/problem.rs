@@ -3,9 +3,11 @@
 //! A [`Problem`] says what went wrong and what to do; [`render`] adds what only the request knows. Nothing of the
 //! inside (SQL, a stack, a card) ever gets in: a cause is logged where it is met and answered as `internal_error`.
 
+use std::borrow::Cow;
+
 use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -14,14 +16,13 @@ use tower_http::request_id::RequestId;
 use tracing::{error, warn};
 
 use crate::database;
+use crate::problem_types::{self, ProblemType};
 
 /// A refusal or failure, on its way to the client.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    status: StatusCode,
-    code: &'static str,
-    title: &'static str,
-    detail: String,
+    kind: &'static ProblemType,
+    detail: Cow<'static, str>,
     members: Vec<(&'static str, Value)>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -45,78 +46,50 @@ impl FieldError {
 }
 
 impl Problem {
-    /// A problem with a stable `code` for machines, a `title` that is the same for every occurrence, and a `detail`
-    /// that tells the person at the other end what to do.
-    pub fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, title, detail: detail.into(), members: Vec::new(), headers: Vec::new() }
+    /// An occurrence of a problem of the catalogue.
+    pub fn new(kind: &'static ProblemType) -> Self {
+        let retry_after = kind.retry_after.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds)));
+        let headers = retry_after.into_iter().collect();
+        Self { kind, detail: kind.advice.into(), members: Vec::new(), headers }
     }
 
     /// The body or query was understood and is not acceptable.
     pub fn validation_failed(errors: &[FieldError]) -> Self {
-        Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "validation_failed",
-            "The request is not valid",
-            "Correct what `errors` lists and send the request again.",
-        )
-        .with("errors", json!(errors))
+        Self::new(&problem_types::VALIDATION_FAILED).with("errors", json!(errors))
     }
 
     /// There is no token, or none that is known.
     pub fn unauthorized() -> Self {
-        let mut problem = Self::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            "Not authenticated",
-            "Send a valid access token in the header Authorization.",
-        );
+        let mut problem = Self::new(&problem_types::UNAUTHORIZED);
         problem.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         problem
     }
 
     /// Something that this service needs is away; the same request may succeed soon.
     pub fn unavailable() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "service_unavailable",
-            "The service is not available right now",
-            "Nothing is wrong with the request: send it again in a moment. With an Idempotency-Key it is carried out once; without one, look first whether it was.",
-        )
-        .retry_after_seconds(1)
+        Self::new(&problem_types::SERVICE_UNAVAILABLE)
     }
 
     /// More is asked of this service than it can do.
     pub fn overloaded() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "overloaded",
-            "Too many requests are being worked on",
-            "Nothing was done: send the request again in a moment.",
-        )
-        .retry_after_seconds(1)
+        Self::new(&problem_types::OVERLOADED)
     }
 
     /// A defect of ours.
     pub fn internal() -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal_error",
-            "Something went wrong here",
-            "This is a defect of the service: report the requestId to its operator.",
-        )
+        Self::new(&problem_types::INTERNAL_ERROR)
+    }
+
+    /// The same problem with more to say about this occurrence than its type has.
+    #[must_use]
+    pub fn because(self, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { detail: detail.into(), ..self }
     }
 
     /// The same problem with a further member.
     #[must_use]
     pub fn with(mut self, member: &'static str, value: Value) -> Self {
         self.members.push((member, value));
-        self
-    }
-
-    /// The same problem with the advice to come back after so many seconds.
-    #[must_use]
-    pub fn retry_after_seconds(mut self, seconds: u32) -> Self {
-        self.headers.push((RETRY_AFTER, HeaderValue::from(seconds)));
         self
     }
 
@@ -131,11 +104,11 @@ impl Problem {
 
     fn into_body(self, instance: &str, request_id: Option<&str>) -> Value {
         let mut body = json!({
-            "type": format!("/problems/{}", self.code),
-            "title": self.title,
-            "status": self.status.as_u16(),
+            "type": self.kind.uri(),
+            "title": self.kind.title,
+            "status": self.kind.status.as_u16(),
             "detail": self.detail,
-            "code": self.code,
+            "code": self.kind.code,
             "instance": instance,
             "requestId": request_id,
         });
@@ -149,7 +122,7 @@ impl Problem {
 /// The problem travels as an extension of the response until [`render`] writes it.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = self.status.into_response();
+        let mut response = self.kind.status.into_response();
         response.headers_mut().extend(self.headers.iter().cloned());
         response.extensions_mut().insert(self);
         response
