@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 use service_kit::auth::User;
@@ -17,6 +16,8 @@ use service_kit::problem::Problem;
 use shared_events::events::CancelReason;
 use shared_events::ids::{OrderId, UserId};
 use tracing::info;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::new_order::{CreateOrder, NewOrder};
 use crate::order::{Order, OrderStatus};
@@ -26,13 +27,21 @@ use crate::{App, orders};
 
 /// Everything below `/api/orders`.
 pub fn routes(app: App) -> Router {
-    Router::new()
-        .route("/api/orders", get(list_orders).post(create_order))
-        .route("/api/orders/{id}", get(find_order).delete(cancel_order))
-        .route("/api/orders/{id}/events", get(list_order_events))
-        .with_state(app)
+    described_routes().with_state(app).into()
 }
 
+/// The same with what [`crate::openapi`] starts from: a route cannot be added without it.
+pub(crate) fn described_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list_orders, create_order))
+        .routes(routes!(find_order, cancel_order))
+        .routes(routes!(list_order_events))
+}
+
+/// Place an order
+///
+/// It is then to be paid at `/api/payments/pay/{orderId}`, and is cancelled when nobody does in time.
+#[utoipa::path(post, path = "/api/orders", operation_id = "createOrder", tag = "orders")]
 async fn create_order(
     State(app): State<App>,
     User(user): User,
@@ -61,6 +70,10 @@ fn created(order: &Order) -> Response {
     (StatusCode::CREATED, headers, Json(json!({"data": order}))).into_response()
 }
 
+/// List your orders
+///
+/// The newest first.
+#[utoipa::path(get, path = "/api/orders", operation_id = "listOrders", tag = "orders")]
 async fn list_orders(
     State(app): State<App>,
     User(user): User,
@@ -70,6 +83,8 @@ async fn list_orders(
     Ok(Json(page.page(orders, |order| order.id.0)))
 }
 
+/// Read an order
+#[utoipa::path(get, path = "/api/orders/{id}", operation_id = "findOrder", tag = "orders")]
 async fn find_order(
     State(app): State<App>,
     User(user): User,
@@ -80,6 +95,10 @@ async fn find_order(
     Ok(unless_known(&headers, order.version, Json(json!({"data": order}))))
 }
 
+/// Cancel an order
+///
+/// Possible until it is delivered; what was paid goes back. Cancelling it again answers the same.
+#[utoipa::path(delete, path = "/api/orders/{id}", operation_id = "cancelOrder", tag = "orders")]
 async fn cancel_order(State(app): State<App>, User(user): User, PathId(id): PathId) -> Result<Response, Problem> {
     loop {
         let order = find(&app, PathId(id), &user).await?;
@@ -99,6 +118,10 @@ fn shown(order: &Order) -> Response {
     ([(ETAG, etag(order.version))], Json(json!({"data": order}))).into_response()
 }
 
+/// Read the history of an order
+///
+/// The oldest first.
+#[utoipa::path(get, path = "/api/orders/{id}/events", operation_id = "listOrderEvents", tag = "orders")]
 async fn list_order_events(State(app): State<App>, User(user): User, id: PathId) -> Result<Response, Problem> {
     let order = find(&app, id, &user).await?;
     let history = orders::history(&app.database, &order).await?;

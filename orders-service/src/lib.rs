@@ -10,6 +10,7 @@ pub mod orders;
 pub mod placing;
 
 pub mod http;
+pub mod openapi;
 pub mod payment_events;
 pub mod problems;
 pub mod timers;

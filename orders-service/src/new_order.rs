@@ -9,6 +9,7 @@ use service_kit::problem::FieldError;
 use shared_events::events::PaymentCreate;
 use shared_events::ids::{OrderId, UserId};
 use shared_events::money::{Currency, MinorUnits};
+use utoipa::ToSchema;
 
 const MAX_ITEMS: usize = 100;
 const MAX_QUANTITY: i64 = 10_000;
@@ -17,28 +18,44 @@ const MAX_DESCRIPTION_CHARS: usize = 256;
 const MAX_REFERENCE_CHARS: usize = 128;
 
 /// The body of `POST /api/orders`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the fields are described in the README")]
 pub struct CreateOrder {
+    /// What is due, in minor units of `currency`; may be left out when there are `items`, whose sum it is.
+    #[schema(minimum = 1, maximum = 999_999_999_999_i64)]
     pub bill: Option<i64>,
+    /// What the bill is counted in; `USD` unless given.
+    #[schema(value_type = Option<Currency>)]
     pub currency: Option<String>,
+    /// What is ordered, if you want it kept.
+    #[schema(value_type = Option<Vec<Item>>, min_items = 1, max_items = 100)]
     pub items: Option<Vec<Object<Item>>>,
+    /// Your own name for the order.
+    #[schema(min_length = 1, max_length = 128, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     pub reference: Option<String>,
 }
 
 /// One line of an order. Its total is `quantity` times `unit_price`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Item {
     /// What is ordered, in the words of the shop.
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$",
+        examples("TEA-EARL-GREY-100")
+    )]
     pub sku: String,
     /// The same for people.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 256, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     pub description: Option<String>,
     /// How many: 1 to 10 000.
+    #[schema(minimum = 1, maximum = 10_000)]
     pub quantity: i64,
     /// The price of one, in minor units of the order's currency; may be 0.
+    #[schema(minimum = 0, maximum = 999_999_999_999_i64)]
     pub unit_price: i64,
 }
 

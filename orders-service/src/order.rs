@@ -9,36 +9,55 @@ use shared_events::events::{CancelReason, PaymentCancel, PaymentProcessed, Proce
 use shared_events::ids::{OrderId, UserId};
 use shared_events::money::{Currency, MinorUnits};
 use sqlx::types::Json;
+use utoipa::ToSchema;
 
 use crate::new_order::Item;
 
 /// An order as it is stored and as it is shown.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are described with the columns in migrations/orders")]
 pub struct Order {
+    /// Names it, also in the routes of its payment.
     pub id: OrderId,
+    /// Where it is in its life.
     pub status: OrderStatus,
+    /// What is due, in minor units of `currency`.
     pub bill: MinorUnits,
+    /// What the bill is counted in.
     pub currency: Currency,
+    /// What was ordered, if it was said.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Item>>, nullable = false)]
     pub items: Option<Json<Vec<Item>>>,
+    /// The client's own name for it, if it gave one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reference: Option<String>,
+    /// Who placed it.
     pub created_by: UserId,
+    /// What is known of its payment.
     pub payment_status: PaymentStatus,
+    /// The newest version of the payment that this was learned of.
     #[serde(skip)]
     pub payment_version: i32,
+    /// When it will be delivered, once it is paid.
+    #[schema(required)]
     pub deliver_at: Option<DateTime<Utc>>,
+    /// When it is cancelled if nobody has paid it.
     pub expires_at: DateTime<Utc>,
+    /// Why it was cancelled, if it was.
+    #[schema(required)]
     pub cancel_reason: Option<CancelReason>,
+    /// Grows with every change; the entity tag is made of it.
     pub version: i32,
+    /// When it was placed.
     pub created_at: DateTime<Utc>,
+    /// When it was last changed.
     pub updated_at: DateTime<Utc>,
 }
 
 /// Where an order is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum OrderStatus {
@@ -55,9 +74,10 @@ pub enum OrderStatus {
 }
 
 /// What the payment events told of an order's payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
+#[schema(as = OrderPaymentStatus)]
 pub enum PaymentStatus {
     /// Nothing yet.
     Pending,
@@ -72,10 +92,11 @@ pub enum PaymentStatus {
 }
 
 /// What made an order change, for its history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each is its own sentence")]
 pub enum Cause {
+    OrderPlaced,
     PaymentPaid,
     PaymentDeclined,
     PaymentCancelled,

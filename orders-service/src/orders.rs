@@ -11,9 +11,10 @@ use service_kit::page::PageRequest;
 use service_kit::pool::Database;
 use shared_events::ids::{OrderId, UserId};
 use sqlx::types::Json;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::order::{Change, Order, OrderStatus};
+use crate::order::{Cause, Change, Order, OrderStatus};
 
 /// `query_as!` with all columns of the table, by name: a `select *` would break the prepared statements of a running
 /// service when a migration adds a column. `$before` goes before the `select`, `$after` behind its columns.
@@ -164,11 +165,15 @@ pub async fn due_for_expiry(database: &Database) -> Result<Vec<Order>, sqlx::Err
 }
 
 /// One entry of an order's history.
-#[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the fields are described with the columns in migrations/orders")]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct HistoryEntry {
+    /// The order's status from then on.
+    #[schema(value_type = OrderStatus)]
     pub status: String,
+    /// When it happened.
     pub at: DateTime<Utc>,
+    /// What made it happen.
+    #[schema(value_type = Cause)]
     pub cause: String,
 }
 

@@ -4,25 +4,40 @@
 //! only in types that cannot be printed or serialized and are wiped when dropped; brand, last four digits and expiry
 //! are kept.
 
+use std::borrow::Cow;
+
 use chrono::NaiveDate;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::json;
 use service_kit::body::Object;
 use service_kit::problem::FieldError;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use zeroize::Zeroizing;
 
 /// The body of `POST /api/payments/pay/{orderId}`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PayWithCard {
+    /// The card, as it is written on it.
+    #[schema(value_type = CardDetails)]
     credit_card_details: Object<CardDetails>,
 }
 
-#[derive(Deserialize)]
+/// A card, as it is written on it. It is passed on to the card processor; only its brand, its last four digits and its
+/// expiry are kept.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct CardDetails {
+pub(crate) struct CardDetails {
+    /// 12 to 19 digits; spaces and hyphens are allowed.
+    #[schema(value_type = String, pattern = "^[ -]*([0-9][ -]*){12,19}$", examples("4242424242424242"))]
     number: Zeroizing<String>,
+    /// The 3 or 4 digits on the back.
     cvt: SecurityCodeText,
+    /// When it expires: `MM/YY`, `MM/YYYY` or `D/M/YYYY`.
+    #[schema(value_type = String, pattern = "^([0-9]{2}/([0-9]{2}|[0-9]{4})|[0-9]{1,2}/[0-9]{1,2}/[0-9]{4})$", examples("12/2030"))]
     expiry: Zeroizing<String>,
 }
 
@@ -181,6 +196,20 @@ fn number(digits: &str, length: std::ops::RangeInclusive<usize>) -> Option<i16> 
 
 /// The security code as it was sent: text, or a number as older clients do.
 struct SecurityCodeText(Zeroizing<String>);
+
+impl PartialSchema for SecurityCodeText {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9]{3,4}$"));
+        let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(100)).maximum(Some(9999));
+        OneOfBuilder::new().item(text).item(number).examples([json!("345")]).into()
+    }
+}
+
+impl ToSchema for SecurityCodeText {
+    fn name() -> Cow<'static, str> {
+        "SecurityCode".into()
+    }
+}
 
 impl<'de> Deserialize<'de> for SecurityCodeText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -4,9 +4,8 @@ use axum::extract::State;
 use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde_json::{Value, json};
+use serde_json::json;
 use service_kit::auth::User;
 use service_kit::body::Body;
 use service_kit::http::{PathId, etag, unless_known};
@@ -14,32 +13,44 @@ use service_kit::idempotency::{Claim, IdempotencyKey, replayed};
 use service_kit::page::{Page, PageRequest};
 use service_kit::problem::Problem;
 use shared_events::ids::{OrderId, UserId};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::card::{Card, PayWithCard};
 use crate::pay::{Paid, find_soon, pay};
 use crate::payment::{Payment, PaymentStatus};
 use crate::problems::{card_declined, payment_cancelled, payment_not_found};
+use crate::shown::ShownPayment;
 use crate::{App, payments};
 
 /// Everything below `/api/payments`.
 pub fn routes(app: App) -> Router {
-    Router::new()
-        .route("/api/payments", get(list_payments))
-        .route("/api/payments/{orderId}", get(find_payment))
-        .route("/api/payments/pay/{orderId}", post(pay_order))
-        .with_state(app)
+    described_routes().with_state(app).into()
 }
 
+/// The same with what [`crate::openapi`] starts from: a route cannot be added without it.
+pub(crate) fn described_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list_payments)).routes(routes!(find_payment)).routes(routes!(pay_order))
+}
+
+/// List your payments
+///
+/// The newest first.
+#[utoipa::path(get, path = "/api/payments", operation_id = "listPayments", tag = "payments")]
 async fn list_payments(
     State(app): State<App>,
     User(user): User,
     page: PageRequest<PaymentStatus>,
-) -> Result<Json<Page<Value>>, Problem> {
+) -> Result<Response, Problem> {
     let payments = payments::list(&app.database, &user, &page).await?;
     let Page { data, page } = page.page(payments, |payment| payment.id.0);
-    Ok(Json(Page { data: data.iter().map(show).collect(), page }))
+    Ok(Json(Page { data: data.iter().map(ShownPayment::from).collect(), page }).into_response())
 }
 
+/// Read the payment of an order
+///
+/// The payment of an order that was placed a moment ago is waited for.
+#[utoipa::path(get, path = "/api/payments/{orderId}", operation_id = "findPayment", tag = "payments")]
 async fn find_payment(
     State(app): State<App>,
     User(user): User,
@@ -48,9 +59,14 @@ async fn find_payment(
 ) -> Result<Response, Problem> {
     let order_id = OrderId(id.ok_or_else(payment_not_found)?);
     let payment = find_soon(&app, &user, order_id).await?.ok_or_else(payment_not_found)?;
-    Ok(unless_known(&headers, payment.version, Json(json!({"data": show(&payment)}))))
+    Ok(unless_known(&headers, payment.version, Json(json!({"data": ShownPayment::from(&payment)}))))
 }
 
+/// Pay an order with a card
+///
+/// A card that was declined charges nothing, and another may be tried. 202 means that the card processor has not said yet
+/// whether the card was charged: `Location` tells, once it is known.
+#[utoipa::path(post, path = "/api/payments/pay/{orderId}", operation_id = "payOrder", tag = "payments")]
 async fn pay_order(
     State(app): State<App>,
     User(user): User,
@@ -95,31 +111,5 @@ fn paid(payment: &Payment) -> Result<Response, Problem> {
 
 fn answer(status: StatusCode, payment: &Payment) -> Response {
     let etag = [(ETAG, etag(payment.version))];
-    (status, etag, Json(json!({"data": show(payment)}))).into_response()
-}
-
-fn show(payment: &Payment) -> Value {
-    let card = payment.card_last4.as_ref().map(|last4| {
-        json!({
-            "brand": payment.card_brand,
-            "last4": last4,
-            "expMonth": payment.card_exp_month,
-            "expYear": payment.card_exp_year,
-        })
-    });
-    json!({
-        "id": payment.id,
-        "orderId": payment.order_id,
-        "status": payment.status,
-        "processed": payment.status.is_processed(),
-        "bill": payment.bill,
-        "currency": payment.currency,
-        "card": card,
-        "attempts": payment.attempts,
-        "declineCode": payment.decline_code,
-        "createdBy": payment.created_by,
-        "version": payment.version,
-        "createdAt": payment.created_at,
-        "updatedAt": payment.updated_at,
-    })
+    (status, etag, Json(json!({"data": ShownPayment::from(payment)}))).into_response()
 }

@@ -16,10 +16,12 @@ pub mod processor;
 pub mod sandbox;
 
 pub mod http;
+pub mod openapi;
 pub mod order_events;
 pub mod pay;
 pub mod problems;
 pub mod settlement;
+pub mod shown;
 
 pub mod config;
 

@@ -9,6 +9,7 @@ use service_kit::idempotency::Claim;
 use shared_events::events::{PaymentProcessed, ProcessedStatus};
 use shared_events::ids::{OrderId, PaymentId, UserId};
 use shared_events::money::{Currency, MinorUnits};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::card::CardSummary;
@@ -39,7 +40,7 @@ pub struct Payment {
 }
 
 /// Where a payment is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentStatus {

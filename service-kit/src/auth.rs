@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::{FromRef, FromRequestParts};
+use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::HeaderMap;
 use shared_events::ids::UserId;
 use subtle::ConstantTimeEq;
 

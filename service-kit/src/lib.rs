@@ -13,6 +13,7 @@ pub mod body;
 pub mod http;
 pub mod idempotency;
 pub mod listening;
+pub mod openapi;
 pub mod page;
 pub mod problem;
 pub mod problem_types;

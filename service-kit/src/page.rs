@@ -5,6 +5,7 @@ use axum::http::request::Parts;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::problem::{FieldError, Problem};
@@ -34,12 +35,14 @@ pub struct Page<Item> {
 }
 
 /// How large the page may be and where the next one begins.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PageInfo {
     /// The limit that was applied.
+    #[schema(minimum = 1, maximum = 1000)]
     pub limit: u16,
     /// Send this as `cursor` for the next page; `null` on the last page.
+    #[schema(required)]
     pub next_cursor: Option<String>,
 }
 

@@ -11,9 +11,10 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tower_http::request_id::RequestId;
 use tracing::{error, warn};
+use utoipa::ToSchema;
 
 use crate::database;
 use crate::problem_types::{self, ProblemType};
@@ -23,12 +24,13 @@ use crate::problem_types::{self, ProblemType};
 pub struct Problem {
     kind: &'static ProblemType,
     detail: Cow<'static, str>,
-    members: Vec<(&'static str, Value)>,
+    members: Map<String, Value>,
+    request_id: Option<String>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// One thing that is wrong with a body or a query.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// Where: a JSON pointer as a URI fragment (RFC 6901), `#/items/0/sku`; for a query, `#/` and the parameter.
     pub pointer: String,
@@ -45,12 +47,40 @@ impl FieldError {
     }
 }
 
+/// What went wrong, as RFC 9457 has it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Problem)]
+pub struct ProblemBody<'a> {
+    /// Leads to what is written about the problem.
+    #[serde(rename = "type")]
+    uri: String,
+    /// What it is, in a few words; the same each time.
+    title: &'static str,
+    /// The status of the answer.
+    status: u16,
+    /// What to do about it, for people.
+    detail: &'a str,
+    /// Its name, for machines. New ones may come.
+    #[schema(pattern = "^[a-z_]+$")]
+    code: &'static str,
+    /// The path that was asked for.
+    instance: &'a str,
+    /// Names the request in the logs.
+    #[schema(value_type = String)]
+    request_id: Option<&'a str>,
+    /// What only some problems have.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    members: Map<String, Value>,
+}
+
 impl Problem {
     /// An occurrence of a problem of the catalogue.
     pub fn new(kind: &'static ProblemType) -> Self {
         let retry_after = kind.retry_after.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds)));
         let headers = retry_after.into_iter().collect();
-        Self { kind, detail: kind.advice.into(), members: Vec::new(), headers }
+        Self { kind, detail: kind.advice.into(), members: Map::new(), request_id: None, headers }
     }
 
     /// The body or query was understood and is not acceptable.
@@ -89,33 +119,27 @@ impl Problem {
     /// The same problem with a further member.
     #[must_use]
     pub fn with(mut self, member: &'static str, value: Value) -> Self {
-        self.members.push((member, value));
+        self.members.insert(member.to_owned(), value);
         self
     }
 
     /// The same problem as an earlier request was told of it: with the id of that one.
     #[must_use]
     pub fn of_request(self, request_id: Option<String>) -> Self {
-        match request_id {
-            Some(id) => self.with("requestId", json!(id)),
-            None => self,
-        }
+        Self { request_id: request_id.or(self.request_id), ..self }
     }
 
     fn into_body(self, instance: &str, request_id: Option<&str>) -> Value {
-        let mut body = json!({
-            "type": self.kind.uri(),
-            "title": self.kind.title,
-            "status": self.kind.status.as_u16(),
-            "detail": self.detail,
-            "code": self.kind.code,
-            "instance": instance,
-            "requestId": request_id,
-        });
-        for (member, value) in self.members {
-            body[member] = value;
-        }
-        body
+        json!(ProblemBody {
+            uri: self.kind.uri(),
+            title: self.kind.title,
+            status: self.kind.status.as_u16(),
+            detail: &self.detail,
+            code: self.kind.code,
+            instance,
+            request_id: self.request_id.as_deref().or(request_id),
+            members: self.members,
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 //! A [`Problem`](crate::problem::Problem) can only be made of an entry, so no code is answered that is not listed; the
 //! document of the API and the page that the `type` of a problem leads to are made of the lists.
 
-use axum::http::StatusCode;
+pub use axum::http::StatusCode;
 
 /// What all occurrences of a problem have in common.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ macro_rules! problem_types {
         $(
             $(#[$documentation])*
             pub static $name: $crate::problem_types::ProblemType = $crate::problem_types::ProblemType {
-                status: axum::http::StatusCode::$status,
+                status: $crate::problem_types::StatusCode::$status,
                 code: $code,
                 title: $title,
                 advice: $advice,

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::ids::OrderId;
@@ -15,7 +16,7 @@ pub const CONTENT_TYPE: &str = "application/cloudevents+json";
 pub const BATCH_CONTENT_TYPE: &str = "application/cloudevents-batch+json";
 
 /// One event with what is needed to route, trace and recognise it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Envelope<Data> {
     /// The version of CloudEvents, always `1.0`.
     pub specversion: SpecVersion,
@@ -43,7 +44,7 @@ pub struct Envelope<Data> {
 }
 
 /// The one version of CloudEvents that is spoken here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub enum SpecVersion {
     /// 1.0
     #[serde(rename = "1.0")]

@@ -2,6 +2,7 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::ids::{OrderId, PaymentId, UserId};
 use crate::money::{Currency, MinorUnits};
@@ -21,7 +22,7 @@ pub const NAMES: [&str; 3] = [PaymentCreate::NAME, PaymentCancel::NAME, PaymentP
 /// Orders to payments: an order was placed, hold a pending payment for it.
 ///
 /// A duplicate changes nothing: an order has one payment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentCreate {
     /// The order to be paid.
@@ -37,7 +38,7 @@ pub struct PaymentCreate {
 /// Orders to payments: the order was cancelled, see that no money is kept.
 ///
 /// It may overtake its [`PaymentCreate`]; a duplicate changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentCancel {
     /// The order that was cancelled.
@@ -47,7 +48,7 @@ pub struct PaymentCancel {
 }
 
 /// Why an order was cancelled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(type_name = "text", rename_all = "snake_case"))]
 #[serde(rename_all = "snake_case")]
 pub enum CancelReason {
@@ -60,7 +61,7 @@ pub enum CancelReason {
 /// Payments to orders: where the payment stands now.
 ///
 /// `version` grows with every change of the payment, so a late or repeated event is told from news by comparing it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentProcessed {
     /// The order that the payment belongs to.
@@ -81,7 +82,7 @@ pub struct PaymentProcessed {
 }
 
 /// The outcomes of a payment that the orders service hears of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProcessedStatus {
     /// The card was charged.

@@ -3,11 +3,15 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// An amount in the minor unit of its currency: 2000 with USD is 20.00 dollars.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]
 #[serde(transparent)]
+#[schema(minimum = 1, maximum = 999_999_999_999_i64, examples(62243))]
 pub struct MinorUnits(pub i64);
 
 impl MinorUnits {
@@ -72,6 +76,21 @@ impl From<Currency> for String {
         currency.code().to_owned()
     }
 }
+
+/// Every code that is accepted, found by asking for all that could be one.
+impl PartialSchema for Currency {
+    fn schema() -> RefOr<Schema> {
+        let letters = || 'A'..='Z';
+        let codes = letters().flat_map(|first| letters().map(move |second| [first, second]));
+        let codes =
+            codes.flat_map(|[first, second]| letters().map(move |third| String::from_iter([first, second, third])));
+        let accepted: Vec<_> = codes.filter(|code| Self::try_from(code.as_str()).is_ok()).collect();
+        let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(accepted));
+        schema.description(Some("A currency by its ISO 4217 code.")).examples(["USD"]).into()
+    }
+}
+
+impl ToSchema for Currency {}
 
 #[cfg(feature = "sqlx")]
 mod column {

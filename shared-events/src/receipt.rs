@@ -5,10 +5,11 @@
 //! receipt costs a repeated event and no more.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// The body of a message in the queue [`crate::topology::Topology::receipts_queue`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Receipt {
     /// The ids of the events, as their envelopes have them.
     pub settled: Vec<Uuid>,

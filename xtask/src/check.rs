@@ -4,6 +4,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
+use crate::docs;
 use crate::paths;
 use crate::print;
 
@@ -17,9 +18,10 @@ enum Outcome {
 /// A step's name and what it does.
 type Step = (&'static str, fn() -> Result<Outcome>);
 
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     ("format", || run(paths::cargo().args(["fmt", "--all", "--check"]))),
     ("lints, generated files", || run(Command::new(paths::ourselves()).args(["prepare", "--check"]))),
+    ("documents of the API", || run(&mut docs::command(&["--check"]))),
     ("bans, licences, sources", || deny(&["bans", "licenses", "sources"])),
     ("advisories", advisories),
 ];

@@ -18,6 +18,7 @@ mod chaos;
 mod test;
 
 mod check;
+mod docs;
 mod prepare;
 
 mod background;
@@ -69,6 +70,8 @@ enum Task {
     Check,
     /// Renew `.sqlx`, the committed descriptions of all SQL statements.
     Prepare(prepare::Options),
+    /// Renew the documents of the API, which the gateway serves.
+    Docs(docs::Options),
     /// Keep the stack of a folder running: what `up --detach` leaves in the background.
     #[command(hide = true)]
     Supervise(paths::StackDir),
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::run(&options),
         Task::Check => check::run_all(),
         Task::Prepare(options) => prepare::run(&options),
+        Task::Docs(options) => docs::run(&options),
         Task::Supervise(options) => background::serve(&options),
     };
     outcome.unwrap_or_else(|error| {

@@ -21,8 +21,10 @@ pub(crate) const MAX_CONCURRENT_REQUESTS: u32 = 4096;
 /// `address` is where the gateway listens.
 pub(crate) fn prepare(layout: &Layout, address: SocketAddr, services: &[Part], plan: &Plan) -> Result<Part> {
     let folder = layout.folder("gateway")?;
-    let template = fs::read_to_string(paths::root().join("gateway/gateway.conf.template"))?;
-    let rendered = render(&template, address, &layout.log("gateway-access"), plan.gateway_max_concurrent_requests);
+    let ours = paths::root().join("gateway");
+    let template = fs::read_to_string(ours.join("gateway.conf.template"))?;
+    let limit = plan.gateway_max_concurrent_requests;
+    let rendered = render(&template, address, &layout.log("gateway-access"), &ours.join("public"), limit);
     fs::write(folder.join("gateway.conf"), rendered)?;
     fs::write(folder.join("nginx.conf"), configuration(&folder, services, &plan.detours))?;
     let text = |path: &Path| path.to_str().map(str::to_owned).context("the path of the stack is not UTF-8");
@@ -67,10 +69,11 @@ pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     (loopback, address.port()).into()
 }
 
-fn render(template: &str, address: SocketAddr, access_log: &Path, max_concurrent_requests: u32) -> String {
+fn render(template: &str, address: SocketAddr, access_log: &Path, public: &Path, max_concurrent_requests: u32) -> String {
     template
         .replace("${GATEWAY_LISTEN}", &address.to_string())
         .replace("${GATEWAY_ACCESS_LOG}", &access_log.display().to_string())
+        .replace("${GATEWAY_PUBLIC}", &public.display().to_string())
         .replace("${GATEWAY_MAX_CONCURRENT_REQUESTS}", &max_concurrent_requests.to_string())
         .replace("${ORDERS_UPSTREAM}", "orders")
         .replace("${PAYMENTS_UPSTREAM}", "payments")
@@ -128,7 +131,8 @@ mod tests {
     #[test]
     fn every_variable_of_the_template_is_replaced() {
         let template = include_str!("../../gateway/gateway.conf.template");
-        let rendered = render(template, (Ipv4Addr::LOCALHOST, 8000).into(), Path::new("/tmp/access.log"), 17);
+        let (address, log, public) = ((Ipv4Addr::LOCALHOST, 8000).into(), Path::new("/log"), Path::new("/public"));
+        let rendered = render(template, address, log, public, 17);
         assert!(rendered.contains("listen 127.0.0.1:8000 "));
         assert!(rendered.contains("limit_conn gateway_requests 17;"));
         assert!(!rendered.contains("${"), "{rendered}");

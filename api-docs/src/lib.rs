@@ -1,0 +1,30 @@
+//! The documents of the API, made of the code. The gateway serves them.
+
+pub mod gateway;
+pub mod openapi;
+pub mod problems;
+pub mod swagger_ui;
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde_json::Value;
+
+/// Every generated file, by its name in `gateway/public`, which is the path it is served at.
+pub fn files() -> Result<BTreeMap<String, Vec<u8>>> {
+    let openapi = openapi::document();
+    let mut files = BTreeMap::from([
+        ("api/openapi.json".to_owned(), text(&openapi)?),
+        ("api/docs/problems/index.html".to_owned(), problems::html(&openapi).into_bytes()),
+    ]);
+    for (name, content) in swagger_ui::files()? {
+        files.insert(format!("api/docs/swagger-ui/{name}"), content);
+    }
+    Ok(files)
+}
+
+fn text(document: &Value) -> Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(document)?;
+    text.push(b'\n');
+    Ok(text)
+}
