@@ -1,5 +1,7 @@
 //! The documents of the API, made of the code. The gateway serves them.
 
+pub mod asyncapi;
+pub mod events;
 pub mod gateway;
 pub mod openapi;
 pub mod problems;
@@ -9,6 +11,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use serde_json::Value;
+use shared_events::envelope;
 
 /// Every generated file, by its name in `gateway/public`, which is the path it is served at.
 pub fn files() -> Result<BTreeMap<String, Vec<u8>>> {
@@ -17,6 +20,13 @@ pub fn files() -> Result<BTreeMap<String, Vec<u8>>> {
         ("api/openapi.json".to_owned(), text(&openapi)?),
         ("api/docs/problems/index.html".to_owned(), problems::html(&openapi).into_bytes()),
     ]);
+    let events = events::all();
+    let asyncapi = asyncapi::document(&events);
+    files.insert("api/asyncapi.json".to_owned(), text(&asyncapi)?);
+    for event in &events {
+        let schema = events::data_schema(event, asyncapi::schemas(&asyncapi).into_iter().flatten());
+        files.insert(format!("{}.json", &envelope::data_schema(event.name)[1..]), text(&schema)?);
+    }
     for (name, content) in swagger_ui::files()? {
         files.insert(format!("api/docs/swagger-ui/{name}"), content);
     }

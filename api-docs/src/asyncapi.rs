@@ -1,0 +1,157 @@
+//! `asyncapi.json`: what the services say to each other over RabbitMQ.
+
+use serde_json::{Map, Value, json};
+use shared_events::envelope::CONTENT_TYPE;
+use shared_events::receipt::Receipt;
+use shared_events::topology::{DELIVERY_LIMIT, Topology};
+use utoipa::PartialSchema;
+
+use crate::events::Described;
+
+/// The version of the AMQP bindings.
+const BINDING: &str = "0.3.0";
+/// AMQP's delivery mode for what is to be on disk.
+const PERSISTENT: u8 = 2;
+
+/// The document of these events.
+pub fn document(events: &[Described]) -> Value {
+    let topology = Topology::default();
+    let mut document = json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Order processing: the events",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": INTRODUCTION,
+            "license": {"name": "MIT"},
+            "tags": [{"name": "orders-service"}, {"name": "payments-service"}],
+        },
+        "defaultContentType": CONTENT_TYPE,
+        "servers": {"rabbitmq": {
+            "host": "rabbitmq:5672",
+            "pathname": "/",
+            "protocol": "amqp",
+            "protocolVersion": "0-9-1",
+            "description": "RabbitMQ 3.10 or newer, as the setting `AMQP_URL` names it. With `AMQP_PREFIX`, the names of all exchanges and queues begin with that.",
+            "security": [{"$ref": "#/components/securitySchemes/login"}],
+        }},
+        "channels": {},
+        "operations": {},
+        "components": {
+            "securitySchemes": {"login": {"type": "userPassword", "description": "The login of `AMQP_URL`."}},
+            "messages": {"Receipt": receipt()},
+            "schemas": {"Receipt": Receipt::schema()},
+        },
+    });
+    for event in events {
+        describe(event, &topology, &mut document);
+    }
+    document
+}
+
+const INTRODUCTION: &str = "\
+Events are CloudEvents 1.0 in structured JSON mode. Each is published to one topic exchange with its name as the routing \
+key, and each has one durable quorum queue of the same name.
+
+**Any event may come twice, late, or in another order.** Consumers change nothing twice: an order has one payment, and \
+the `version` of a payment tells news from what is known. A publisher keeps an event until the consumer's receipt says \
+that it is done with it, and publishes it again until then, with the same `id`.
+
+A field is only ever added; a consumer ignores what it does not know; a change that breaks a reader is a new event with \
+a new name. The schema of `data` alone is where `dataschema` says.";
+
+fn receipt() -> Value {
+    json!({
+        "name": "Receipt",
+        "title": "The consumer is done with these events",
+        "contentType": "application/json",
+        "payload": {"$ref": "#/components/schemas/Receipt"},
+        "examples": [{"name": "two", "payload": {
+            "settled": ["01a20616-ee70-7a4e-8d0b-3f1f6c1f7a10", "01a20616-f0d1-7c55-bb0e-58f0e6a3c0de"],
+        }}],
+    })
+}
+
+fn describe(event: &Described, topology: &Topology, document: &mut Value) {
+    let (name, queue, receipts) = (event.name, topology.queue(event.name), topology.receipts_queue(event.name));
+    let (publisher, consumer) = (event.publisher, event.consumer);
+    let examples = event.examples.iter().map(|(name, payload)| json!({"name": name, "payload": payload}));
+    let components = &mut document["components"];
+    components["messages"][name] = json!({
+        "name": name,
+        "title": event.title,
+        "contentType": CONTENT_TYPE,
+        "payload": {"$ref": format!("#/components/schemas/{}", event.schema_name)},
+        "bindings": {"amqp": {"messageType": name, "bindingVersion": BINDING}},
+        "examples": examples.collect::<Vec<_>>(),
+    });
+    for (name, schema) in &event.schemas {
+        components["schemas"][name] = schema.clone();
+    }
+    let dead_letters = format!(
+        "Delivered at most {DELIVERY_LIMIT} times, then led through `{}` to `{}`, from where the {consumer} parks it for an operator.",
+        topology.dead_letter_exchange(),
+        topology.dead_queue(name),
+    );
+    for (channel, address, title, description, message, bindings) in [
+        (name.to_owned(), name, "Where the event is published", String::new(), name, by_routing_key(topology)),
+        (format!("{name}.queue"), &queue, "Where the event is consumed", dead_letters, name, by_queue(&queue)),
+        (
+            receipts.clone(),
+            &receipts,
+            "Where its publisher hears that it is settled",
+            String::new(),
+            "Receipt",
+            by_queue(&receipts),
+        ),
+    ] {
+        document["channels"][&channel] = json!({
+            "address": address,
+            "title": title,
+            "description": description,
+            "servers": [{"$ref": "#/servers/rabbitmq"}],
+            "messages": {message: {"$ref": format!("#/components/messages/{message}")}},
+            "bindings": {"amqp": bindings},
+        });
+    }
+    let persistent = json!({"deliveryMode": PERSISTENT, "mandatory": true, "bindingVersion": BINDING});
+    let transient = json!({"bindingVersion": BINDING});
+    let acknowledged = json!({"ack": true, "bindingVersion": BINDING});
+    for (action, service, channel, message, bindings) in [
+        ("send", publisher, name, name, &persistent),
+        ("receive", consumer, &format!("{name}.queue"), name, &acknowledged),
+        ("send", consumer, &receipts, "Receipt", &transient),
+        ("receive", publisher, &receipts, "Receipt", &acknowledged),
+    ] {
+        let verb = if action == "send" { "sends" } else { "receives" };
+        let channel = format!("#/channels/{channel}");
+        document["operations"][format!("{service}.{verb}.{}", channel.trim_start_matches("#/channels/"))] = json!({
+            "action": action,
+            "title": format!("The {service} {verb} it"),
+            "tags": [{"name": service}],
+            "channel": {"$ref": channel},
+            "messages": [{"$ref": format!("{channel}/messages/{message}")}],
+            "bindings": {"amqp": bindings},
+        });
+    }
+}
+
+fn by_routing_key(topology: &Topology) -> Value {
+    json!({
+        "is": "routingKey",
+        "exchange": {"name": topology.exchange(), "type": "topic", "durable": true, "autoDelete": false, "vhost": "/"},
+        "bindingVersion": BINDING,
+    })
+}
+
+fn by_queue(name: &str) -> Value {
+    json!({
+        "is": "queue",
+        "queue": {"name": name, "durable": true, "exclusive": false, "autoDelete": false, "vhost": "/"},
+        "bindingVersion": BINDING,
+    })
+}
+
+/// The schemas of the document.
+pub fn schemas(document: &Value) -> Option<&Map<String, Value>> {
+    document["components"]["schemas"].as_object()
+}
