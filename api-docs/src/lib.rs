@@ -1,6 +1,7 @@
 //! The documents of the API, made of the code. The gateway serves them.
 
 pub mod asyncapi;
+pub mod breaking;
 pub mod events;
 pub mod gateway;
 pub mod openapi;

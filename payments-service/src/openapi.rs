@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use service_kit::openapi::{Content, Description, Operation};
-use service_kit::problem_types::IDEMPOTENCY_KEY_IN_USE;
+use service_kit::problem_types::{IDEMPOTENCY_KEY_IN_USE, SERVICE_UNAVAILABLE};
 use shared_events::ids::OrderId;
 
 use crate::card::PayWithCard;
@@ -58,6 +58,7 @@ fn pay_order() -> Operation {
             json!("insufficient_funds"),
         )
         .refuses(&[&PAYMENT_CANCELLED, &PAYMENT_ALREADY_PAID, &PAYMENT_IN_PROGRESS, &IDEMPOTENCY_KEY_IN_USE])
+        .repeats(&[&CARD_DECLINED, &PAYMENT_CANCELLED, &SERVICE_UNAVAILABLE])
 }
 
 fn of_one_order() -> Operation {

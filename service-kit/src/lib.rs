@@ -40,4 +40,6 @@ mod parked_routes;
 pub mod crash_point;
 
 #[cfg(feature = "testing")]
+pub mod contract;
+#[cfg(feature = "testing")]
 pub mod testing;

@@ -31,11 +31,14 @@ pub struct Operation {
     schemas: Schemas,
 }
 
-/// A problem, and the member that only it has: its name, its schema and an example.
+/// A problem that a route may refuse with.
 #[derive(Clone)]
 struct Refusal {
     problem: &'static ProblemType,
+    /// What only this problem has: its name, its schema and an example.
     member: Option<(&'static str, Value, Value)>,
+    /// Whether it is repeated to who sends the same `Idempotency-Key` again.
+    is_repeated: bool,
 }
 
 /// Schemas by their names.
@@ -49,7 +52,7 @@ pub struct Content {
     schemas: Schemas,
 }
 
-/// A header that is always there: its name, what it says and what its values look like.
+/// A header: its name, what it says and what its values look like.
 type Header = (&'static str, &'static str, &'static str);
 
 /// Every header that an answer of ours may have.
@@ -69,8 +72,8 @@ const HEADERS: [Header; 6] = [
     ("Retry-After", "After so many seconds the same request may succeed.", "^[0-9]+$"),
     ("WWW-Authenticate", "How to authenticate.", "^Bearer"),
 ];
-/// Only repeated answers have it.
-const OPTIONAL_HEADER: &str = "Idempotent-Replayed";
+/// Those that some answers lack which may have them.
+const OPTIONAL_HEADERS: [&str; 2] = ["Idempotent-Replayed", "Retry-After"];
 /// For examples.
 const REQUEST_ID: &str = "852ebdbfaf46d8782b4670241301dc82";
 
@@ -119,7 +122,8 @@ impl Operation {
     #[must_use]
     pub fn pages<Status: ToSchema>(self) -> Self {
         let limit = json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100});
-        let cursor = json!({"type": "string"});
+        let cursor =
+            json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{21}[AQgw]$", "examples": ["AaIGFu5vdZycqXCcun2bzw"]});
         let mut operation = self.query::<Status>("status", "Only those with this status.");
         operation.parameters.push(parameter("query", "limit", "At most so many.", &limit));
         operation.parameters.push(parameter("query", "cursor", "`page.nextCursor` of the page before.", &cursor));
@@ -161,6 +165,15 @@ impl Operation {
             .validates()
     }
 
+    /// Adds to the schema of `T` what its fields cannot say.
+    #[must_use]
+    pub fn where_schema<T: ToSchema>(mut self, keyword: &str, value: Value) -> Self {
+        if let Some(schema) = self.schemas.0.get_mut(&*T::name()) {
+            schema[keyword] = value;
+        }
+        self
+    }
+
     /// Answers this when all goes well.
     #[must_use]
     pub fn answers(mut self, status: StatusCode, description: &str, content: Content, headers: &[&str]) -> Self {
@@ -191,7 +204,16 @@ impl Operation {
         schema: Value,
         example: Value,
     ) -> Self {
-        self.refusals.push(Refusal { problem, member: Some((member, schema, example)) });
+        self.refusals.push(Refusal { problem, member: Some((member, schema, example)), is_repeated: false });
+        self
+    }
+
+    /// Repeats these of its refusals to who sends the same `Idempotency-Key` again.
+    #[must_use]
+    pub fn repeats(mut self, problems: &[&'static ProblemType]) -> Self {
+        for refusal in &mut self.refusals {
+            refusal.is_repeated |= problems.iter().any(|problem| problem.code == refusal.problem.code);
+        }
         self
     }
 
@@ -209,7 +231,7 @@ impl Operation {
 
 impl From<&'static ProblemType> for Refusal {
     fn from(problem: &'static ProblemType) -> Self {
-        Self { problem, member: None }
+        Self { problem, member: None, is_repeated: false }
     }
 }
 
@@ -298,7 +320,10 @@ fn refused(
         by_status.entry(refusal.problem.status.as_str()).or_default().insert(refusal.problem.code, refusal);
     }
     let answers = by_status.into_iter().map(|(status, refusals)| {
-        let name = refusals.keys().map(|code| pascal_case(code)).collect::<Vec<_>>().join("Or");
+        let mut name = refusals.keys().map(|code| pascal_case(code)).collect::<Vec<_>>().join("Or");
+        if refusals.values().any(|refusal| refusal.is_repeated) {
+            name.push_str("MaybeRepeated");
+        }
         let reference = json!({"$ref": format!("#/components/responses/{name}")});
         responses.entry(name).or_insert_with(|| response(&refusals.into_values().collect::<Vec<_>>()));
         (status.to_owned(), reference)
@@ -313,7 +338,7 @@ fn response(refusals: &[Refusal]) -> Value {
         .map(|problem| format!("[`{}`]({}): {}. {}", problem.code, problem.uri(), problem.title, problem.advice));
     let mut properties = json!({"code": {"enum": problems().map(|problem| problem.code).collect::<Vec<_>>()}});
     let mut examples = Map::new();
-    for Refusal { problem, member } in refusals {
+    for Refusal { problem, member, .. } in refusals {
         let mut value = example_of(problem);
         if let Some((name, schema, example)) = member {
             properties[name] = schema.clone();
@@ -322,8 +347,11 @@ fn response(refusals: &[Refusal]) -> Value {
         examples.insert(problem.code.to_owned(), json!({"summary": problem.title, "value": value}));
     }
     let mut names = Vec::new();
-    if problems().all(|problem| problem.retry_after.is_some()) {
+    if problems().any(|problem| problem.retry_after.is_some()) {
         names.push("Retry-After");
+    }
+    if refusals.iter().any(|refusal| refusal.is_repeated) {
+        names.push("Idempotent-Replayed");
     }
     if problems().any(|problem| problem.status == StatusCode::UNAUTHORIZED) {
         names.push("WWW-Authenticate");
@@ -367,7 +395,7 @@ fn headers(names: &[&str]) -> Value {
 
 fn described_header(name: &str) -> Value {
     let (_, description, pattern) = HEADERS.into_iter().find(|header| header.0 == name).unwrap_or_default();
-    let required = name != OPTIONAL_HEADER;
+    let required = !OPTIONAL_HEADERS.contains(&name);
     json!({"description": description, "required": required, "schema": {"type": "string", "pattern": pattern}})
 }
 

@@ -15,7 +15,9 @@ use sqlx::{ConnectOptions, PgPool, Postgres};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use crate::contract::Contract;
 use crate::http::{Limits, with_conventions};
+use crate::openapi::Description;
 
 /// The token of the demo user `somerandomuserid`.
 pub const TOKEN: &str = "thisisajwttoken";
@@ -45,6 +47,7 @@ pub async fn migrate(url: &str, schema: &'static str, migrator: &sqlx::migrate::
 /// Sends requests to routes as the gateway would.
 pub struct Client {
     app: Router,
+    contract: Option<Contract>,
 }
 
 /// What came back.
@@ -67,9 +70,19 @@ impl Client {
         Self::of_app(with_conventions(routes, limits, &TaskTracker::new()))
     }
 
+    /// A client of routes that are documented, to whom no other answer may be given.
+    pub fn documented(routes: Router, description: Description) -> Self {
+        Self { contract: Some(Contract::new(description.write(&[]))), ..Self::new(routes) }
+    }
+
     /// A client of something that has all it needs.
     pub fn of_app(app: Router) -> Self {
-        Self { app }
+        Self { app, contract: None }
+    }
+
+    /// What is promised to it.
+    pub fn contract(&self) -> &Contract {
+        self.contract.as_ref().expect("a client of routes that are documented")
     }
 
     /// Sends a request with a token and, unless it is `null`, a JSON body.
@@ -94,11 +107,15 @@ impl Client {
 
     /// Sends any request.
     pub async fn send_raw(&self, request: Request<Body>) -> Answer {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let Ok(response) = self.app.clone().oneshot(request).await;
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a whole body");
         let body = serde_json::from_slice(&bytes).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some(contract) = &self.contract {
+            contract.assert_kept(&method, &path, parts.status.as_u16(), &parts.headers, &text);
+        }
         Answer { status: parts.status, headers: parts.headers, body, text }
     }
 }

@@ -10,14 +10,18 @@ use crate::paths;
 /// Run it after a route, a type, a problem or an event has changed, and commit what it has written.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only compare; fail if something differs
+    /// Only compare; fail if something differs, or breaks what was released
     #[arg(long)]
     check: bool,
+    /// Make them what later ones are compared with, whatever they break
+    #[arg(long, conflicts_with = "check")]
+    release: bool,
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let arguments: &[&str] = if options.check { &["--check"] } else { &[] };
-    let status = command(arguments).status()?;
+    let flags = [(options.check, "--check"), (options.release, "--release")];
+    let flags: Vec<_> = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).collect();
+    let status = command(&flags).status()?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -70,6 +70,12 @@ pub(crate) fn load_generator() -> Result<PathBuf> {
     find().context("wrk is missing")
 }
 
+/// Makes sure that Python can make an environment of its own.
+pub(crate) fn python() -> Result<()> {
+    let is_there = quiet(Path::new("python3"), &["-c", "import ensurepip, venv"]);
+    if is_there { Ok(()) } else { install(&["python3-venv"]) }
+}
+
 fn install(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
     let by_hand = format!("sudo apt-get install --no-install-recommends {list}");

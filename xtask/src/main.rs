@@ -15,6 +15,7 @@ mod reconcile;
 
 mod bench;
 mod chaos;
+mod schemathesis;
 mod test;
 
 mod check;
@@ -66,6 +67,8 @@ enum Task {
     Chaos(chaos::Options),
     /// Measure how fast the system is, beside what PostgreSQL and nginx can do at most.
     Bench(bench::Options),
+    /// Ask a running system what its document allows and what it does not, and compare the answers with the document.
+    Schemathesis(schemathesis::Options),
     /// Format, lints, dependency policy and generated files.
     Check,
     /// Renew `.sqlx`, the committed descriptions of all SQL statements.
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Chaos(options) => chaos::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Schemathesis(options) => schemathesis::run(&options),
         Task::Check => check::run_all(),
         Task::Prepare(options) => prepare::run(&options),
         Task::Docs(options) => docs::run(&options),

@@ -4,7 +4,7 @@ use axum::http::{Method, StatusCode};
 use chrono::Utc;
 use clap::Parser;
 use orders_service::config::Config;
-use orders_service::{App, EVENTS, MIGRATOR, SCHEMA, http, payment_events};
+use orders_service::{App, EVENTS, MIGRATOR, SCHEMA, http, openapi, payment_events};
 use serde_json::{Value, json};
 use service_kit::broker::Broker;
 use service_kit::outbox;
@@ -41,7 +41,7 @@ impl TestApp {
         let broker = Broker::new(&config.settings, "orders-service").expect("a broker");
         let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA, EVENTS);
         let app = App::new(database, outbox, &config);
-        Self { client: Client::new(http::routes(app.clone())), app }
+        Self { client: Client::documented(http::routes(app.clone()), openapi::description()), app }
     }
 
     pub async fn post_order(&self, body: Value) -> Answer {

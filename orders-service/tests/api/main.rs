@@ -5,6 +5,7 @@ mod helpers;
 mod access;
 mod cancel_order;
 mod create_order;
+mod documented;
 mod idempotency;
 mod interleavings;
 mod parked;

@@ -10,7 +10,7 @@ use payments_service::card::{Card, PayWithCard};
 use payments_service::config::Config;
 use payments_service::processor::{AttemptId, CardProcessor, Charge, Verdict};
 use payments_service::sandbox::{self, Sandbox};
-use payments_service::{App, EVENTS, MIGRATOR, SCHEMA, http, order_events, payments, settlement};
+use payments_service::{App, EVENTS, MIGRATOR, SCHEMA, http, openapi, order_events, payments, settlement};
 use serde_json::{Value, json};
 use service_kit::broker::Broker;
 use service_kit::outbox;
@@ -93,7 +93,10 @@ impl TestApp {
         let app = App::new(database, outbox, processor.clone(), &config);
         let mut paying = app.clone();
         paying.processor_timeout = patience_of_pays.unwrap_or(app.processor_timeout);
-        (Arc::new(Self { client: Client::new(http::routes(paying)), app, book }), processor)
+        (
+            Arc::new(Self { client: Client::documented(http::routes(paying), openapi::description()), app, book }),
+            processor,
+        )
     }
 
     pub async fn get(&self, path: &str) -> Answer {

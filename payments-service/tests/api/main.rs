@@ -6,6 +6,7 @@ mod helpers;
 mod access;
 mod attempts;
 mod card_data;
+mod documented;
 mod idempotency;
 mod interleavings;
 mod ledger;
