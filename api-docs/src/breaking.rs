@@ -68,6 +68,11 @@ impl<'a> Comparison<'a> {
                 None => self.report(&what, "is gone"),
             }
         }
+        for (status, _) in members(&new["responses"]) {
+            if !status.starts_with(['4', '5']) && old["responses"].get(status).is_none() {
+                self.report(what, &format!("may now be answered {status}"));
+            }
+        }
     }
 
     fn parameters(&mut self, what: &str, old: &'a Value, new: &'a Value) {
@@ -150,11 +155,11 @@ impl<'a> Comparison<'a> {
     fn values(&mut self, what: &str, writer: Writer, old: &Value, new: &Value) {
         for keyword in ["type", "enum", "const"] {
             let (older, newer) = (choices(&old[keyword]), choices(&new[keyword]));
-            let is_code = keyword == "enum" && what.ends_with(".code");
+            let is_code = keyword == "enum" && what.rsplit('.').next() == Some("code");
             let (lost, harm) = match writer {
-                Writer::Client => (refused(&older, &newer), "no longer takes"),
+                Writer::Client => (refused(older.as_ref(), newer.as_ref()), "no longer takes"),
                 Writer::Service if is_code => continue,
-                Writer::Service => (refused(&newer, &older), "may now be"),
+                Writer::Service => (refused(newer.as_ref(), older.as_ref()), "may now be"),
             };
             if !lost.is_empty() {
                 self.report(what, &format!("{harm} {}", lost.into_iter().collect::<Vec<_>>().join(", ")));
@@ -204,7 +209,7 @@ impl<'a> Comparison<'a> {
             match new["properties"].get(name) {
                 Some(newer) => self.schema(&what, writer, property, newer),
                 None if writer == Writer::Service || new["additionalProperties"] == false => {
-                    self.report(&what, "is gone")
+                    self.report(&what, "is gone");
                 }
                 None => {}
             }
@@ -215,7 +220,9 @@ impl<'a> Comparison<'a> {
             Writer::Service => (older.difference(&newer), "may be missing now"),
         };
         let changed: Vec<_> = changed.map(|name| format!("{what}.{}", name.trim_matches('"'))).collect();
-        changed.into_iter().for_each(|property| self.report(&property, harm));
+        for property in changed {
+            self.report(&property, harm);
+        }
         if writer == Writer::Client && new["additionalProperties"] == false && old["additionalProperties"] != false {
             self.report(what, "no longer takes other properties");
         }
@@ -238,7 +245,7 @@ fn choices(keyword: &Value) -> Option<BTreeSet<String>> {
 }
 
 /// What is among the first and not among the second; what is open has more than any list.
-fn refused(first: &Option<BTreeSet<String>>, second: &Option<BTreeSet<String>>) -> BTreeSet<String> {
+fn refused(first: Option<&BTreeSet<String>>, second: Option<&BTreeSet<String>>) -> BTreeSet<String> {
     match (first, second) {
         (_, None) => BTreeSet::new(),
         (None, Some(_)) => ["anything else".to_owned()].into(),

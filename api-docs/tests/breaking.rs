@@ -101,6 +101,9 @@ fn a_client_reads_what_it_knows() {
     assert_broken("GET /api/orders/{id}: 200.data.version may now be \"null\"", |new| {
         at(new, &format!("{}/properties/version", schema("Order")))["type"] = json!(["integer", "null"]);
     });
+    assert_broken("POST /api/orders may now be answered 202", |new| {
+        at(new, &format!("{CREATE}/responses"))["202"] = json!({"description": "Later."});
+    });
     assert_broken("GET /api/orders/{id}: 200.data.status may now be \"lost\"", |new| {
         at(new, &format!("{}/enum", schema("OrderStatus"))).as_array_mut().expect("a list").push(json!("lost"));
     });

@@ -42,7 +42,7 @@ impl Contract {
     /// Asserts that every example has the schema beside it; answers how many there are.
     pub fn assert_examples(&self) -> usize {
         let mut examples = Vec::new();
-        collect_examples(String::new(), &self.document, &mut examples);
+        collect_examples("", &self.document, &mut examples);
         for (schema, example) in &examples {
             self.assert_valid(schema, schema, example);
         }
@@ -78,7 +78,7 @@ impl Contract {
                     self.assert_valid(&format!("{request}: {name}"), &schema, &value.into());
                 }
                 None => {
-                    assert!(!is_described || header["required"] == false, "{request}: the header {name} is missing")
+                    assert!(!is_described || header["required"] == false, "{request}: the header {name} is missing");
                 }
             }
         }
@@ -112,7 +112,7 @@ fn escaped(name: &str) -> String {
 }
 
 /// Every example with the pointer of the schema beside it.
-fn collect_examples(place: String, value: &Value, examples: &mut Vec<(String, Value)>) {
+fn collect_examples(place: &str, value: &Value, examples: &mut Vec<(String, Value)>) {
     if let Some(example) = value.get("example") {
         examples.push((format!("{place}/schema"), example.clone()));
     }
@@ -120,6 +120,6 @@ fn collect_examples(place: String, value: &Value, examples: &mut Vec<(String, Va
         examples.push((format!("{place}/schema"), example["value"].clone()));
     }
     for (name, member) in value.as_object().into_iter().flatten() {
-        collect_examples(format!("{place}/{}", escaped(name)), member, examples);
+        collect_examples(&format!("{place}/{}", escaped(name)), member, examples);
     }
 }

@@ -24,7 +24,7 @@ use crate::problem_types::{self, ProblemType};
 pub struct Problem {
     kind: &'static ProblemType,
     detail: Cow<'static, str>,
-    members: Map<String, Value>,
+    members: Vec<(&'static str, Value)>,
     request_id: Option<String>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -80,7 +80,7 @@ impl Problem {
     pub fn new(kind: &'static ProblemType) -> Self {
         let retry_after = kind.retry_after.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds)));
         let headers = retry_after.into_iter().collect();
-        Self { kind, detail: kind.advice.into(), members: Map::new(), request_id: None, headers }
+        Self { kind, detail: kind.advice.into(), members: Vec::new(), request_id: None, headers }
     }
 
     /// The body or query was understood and is not acceptable.
@@ -119,7 +119,7 @@ impl Problem {
     /// The same problem with a further member.
     #[must_use]
     pub fn with(mut self, member: &'static str, value: Value) -> Self {
-        self.members.insert(member.to_owned(), value);
+        self.members.push((member, value));
         self
     }
 
@@ -138,7 +138,7 @@ impl Problem {
             code: self.kind.code,
             instance,
             request_id: self.request_id.as_deref().or(request_id),
-            members: self.members,
+            members: self.members.into_iter().map(|(member, value)| (member.to_owned(), value)).collect(),
         })
     }
 }

@@ -21,6 +21,7 @@ mod card_secrecy;
 mod chaos;
 mod crash_points;
 mod differences;
+mod documents;
 mod gateway_bodies;
 mod gateway_errors;
 mod gateway_limit;
