@@ -1,5 +1,6 @@
 //! `/api/docs/problems`: the page that the `type` of every problem leads to.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
@@ -34,10 +35,14 @@ pub fn html(openapi: &Value) -> String {
             if let Some(seconds) = retry_after {
                 let _ = writeln!(page, "<p>The answer has <code>Retry-After: {seconds}</code>.</p>");
             }
-            let routes = routes_with(openapi, code);
-            if !routes.is_empty() {
-                let routes: Vec<_> = routes.iter().map(|route| format!("<code>{}</code>", escaped(route))).collect();
-                let _ = writeln!(page, "<p class=\"routes\">{}</p>", routes.join(" "));
+            let routes = routes(openapi);
+            let with_it: Vec<_> = routes.iter().filter(|(_, codes)| codes.contains(code)).collect();
+            if with_it.len() == routes.len() {
+                page.push_str("<p class=\"routes\">Every route.</p>\n");
+            } else if !with_it.is_empty() {
+                let with_it: Vec<_> =
+                    with_it.iter().map(|(route, _)| format!("<code>{}</code>", escaped(route))).collect();
+                let _ = writeln!(page, "<p class=\"routes\">{}</p>", with_it.join(" "));
             }
             page.push_str("</section>\n");
         }
@@ -66,20 +71,17 @@ const HEAD: &str = r#"<!doctype html>
 when you ask somebody for help.</p>
 "#;
 
-/// The routes that may answer with this code.
-fn routes_with(openapi: &Value, code: &str) -> Vec<String> {
+/// Every route with the codes that it may answer.
+fn routes(openapi: &Value) -> Vec<(String, BTreeSet<&str>)> {
     let mut routes = Vec::new();
     for (path, item) in openapi["paths"].as_object().into_iter().flatten() {
         for (method, operation) in item.as_object().into_iter().flatten() {
             let answers = operation["responses"].as_object().into_iter().flat_map(Map::values);
-            let mut answers = answers.filter_map(|answer| answer["$ref"].as_str()?.strip_prefix('#'));
-            let has_code = |answer: &str| {
-                let examples = openapi.pointer(&format!("{answer}/content/application~1problem+json/examples"));
-                examples.is_some_and(|examples| examples.get(code).is_some())
-            };
-            if answers.any(has_code) {
-                routes.push(format!("{} {path}", method.to_uppercase()));
-            }
+            let answers = answers.filter_map(|answer| openapi.pointer(answer["$ref"].as_str()?.strip_prefix('#')?));
+            let examples =
+                answers.filter_map(|answer| answer["content"]["application/problem+json"]["examples"].as_object());
+            let codes = examples.flat_map(Map::keys).map(String::as_str).collect();
+            routes.push((format!("{} {path}", method.to_uppercase()), codes));
         }
     }
     routes
