@@ -84,6 +84,8 @@ async fn list_orders(
 }
 
 /// Read an order
+///
+/// With what is known of its payment.
 #[utoipa::path(get, path = "/api/orders/{id}", operation_id = "findOrder", tag = "orders")]
 async fn find_order(
     State(app): State<App>,

@@ -17,7 +17,7 @@ const MAX_SKU_CHARS: usize = 64;
 const MAX_DESCRIPTION_CHARS: usize = 256;
 const MAX_REFERENCE_CHARS: usize = 128;
 
-/// The body of `POST /api/orders`.
+/// An order as it is wished: with its `bill`, its `items` or both.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateOrder {

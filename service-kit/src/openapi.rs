@@ -165,15 +165,6 @@ impl Operation {
             .validates()
     }
 
-    /// Adds to the schema of `T` what its fields cannot say.
-    #[must_use]
-    pub fn where_schema<T: ToSchema>(mut self, keyword: &str, value: Value) -> Self {
-        if let Some(schema) = self.schemas.0.get_mut(&*T::name()) {
-            schema[keyword] = value;
-        }
-        self
-    }
-
     /// Answers this when all goes well.
     #[must_use]
     pub fn answers(mut self, status: StatusCode, description: &str, content: Content, headers: &[&str]) -> Self {
