@@ -64,12 +64,12 @@ pub struct App {
 
 impl App {
     /// The workings of a service, and the workers that place its orders: they end when the last copy is dropped.
-    pub fn new(database: Database, outbox: Outbox, config: &Config) -> (Self, Workers) {
+    pub fn new(database: Database, outbox: Outbox, config: &Config) -> anyhow::Result<(Self, Workers)> {
         let (placing, workers) = placing::start(database.clone(), outbox.clone(), config.unpaid_expiry);
-        let authenticator = Authenticator::new(config.settings.auth_demo_tokens.clone());
+        let authenticator = Authenticator::new(&config.settings.auth)?;
         let claims = Claims::new(config.settings.idempotency_secret.clone());
         let app = Self { database, outbox, delivery_delay: config.delivery_delay, placing, claims, authenticator };
-        (app, workers)
+        Ok((app, workers))
     }
 }
 
@@ -101,19 +101,21 @@ pub async fn serve(
     let metrics = Metrics::default();
     let broker = Broker::new(settings, "orders-service")?.counted_in(metrics.clone());
     let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA, EVENTS);
-    let (app, placing_workers) = App::new(database.clone(), outbox, &config);
+    let (app, placing_workers) = App::new(database.clone(), outbox, &config)?;
     let routes = http::routes(app.clone());
 
     let admin = Admin {
         database: database.clone(),
         schema: SCHEMA,
         readiness: readiness.clone(),
+        authenticator: app.authenticator.clone(),
         metrics,
         outbox: app.outbox.clone(),
         topology: broker.topology.clone(),
         token: settings.admin_token.clone(),
         limits: settings.limits(),
     };
+    parts.start("signing keys", |stop| app.authenticator.clone().keep_keys(stop));
     parts.start("admin", |stop| admin::serve(admin_listener, admin, stop));
     parts.start("placing", |_| placing_workers.finish());
     if !database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, settings, &stop).await? {

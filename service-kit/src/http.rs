@@ -21,6 +21,7 @@ use tower_http::trace::TraceLayer;
 use tracing::{Instrument, Span, error, info_span, warn};
 use uuid::Uuid;
 
+use crate::auth::Authenticator;
 use crate::crash_point::crash_point;
 use crate::listening;
 use crate::pool::Database;
@@ -76,17 +77,22 @@ pub(crate) async fn refuse_until_ready(State(readiness): State<Readiness>, reque
     if readiness.is_declared() { next.run(request).await } else { Problem::unavailable().into_response() }
 }
 
-/// `/health/live` and `/health/ready`. Ready means that the database is prepared and answers; the broker may be away,
-/// since orders are accepted without it.
-pub(crate) fn health_routes(database: Database, readiness: Readiness) -> Router {
+/// `/health/live` and `/health/ready`. Ready means that the database is prepared and answers, and that tokens can be
+/// checked; the broker may be away, since orders are accepted without it.
+pub(crate) fn health_routes(database: Database, readiness: Readiness, authenticator: Authenticator) -> Router {
     Router::new()
         .route("/health/live", get(async || "live"))
-        .route("/health/ready", get(ready).with_state((database, readiness)))
+        .route("/health/ready", get(ready).with_state((database, readiness, authenticator)))
 }
 
-async fn ready(State((database, readiness)): State<(Database, Readiness)>) -> (StatusCode, &'static str) {
+async fn ready(
+    State((database, readiness, authenticator)): State<(Database, Readiness, Authenticator)>,
+) -> (StatusCode, &'static str) {
     if !readiness.is_declared() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the database is not prepared yet");
+    }
+    if !authenticator.is_ready() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the signing keys are not known yet");
     }
     // In a task of its own, so that a client which hangs up does not drop the query half-way.
     let ping = tokio::spawn(async move { sqlx::query("select 1").execute(&database).await.is_ok() });

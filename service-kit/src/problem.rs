@@ -15,6 +15,9 @@ use tracing::{error, warn};
 
 use crate::database;
 
+/// How to authenticate (RFC 6750, section 3).
+const CHALLENGE: &str = r#"Bearer realm="order-processing""#;
+
 /// A refusal or failure, on its way to the client.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -62,7 +65,7 @@ impl Problem {
         .with("errors", json!(errors))
     }
 
-    /// There is no token, or none that is known.
+    /// There is no token.
     pub fn unauthorized() -> Self {
         let mut problem = Self::new(
             StatusCode::UNAUTHORIZED,
@@ -70,7 +73,15 @@ impl Problem {
             "Not authenticated",
             "Send a valid access token in the header Authorization.",
         );
-        problem.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+        problem.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE)));
+        problem
+    }
+
+    /// There is a token, and it is not accepted. `reason` is a sentence without quotes.
+    pub fn invalid_token(reason: &'static str) -> Self {
+        let mut problem = Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Not authenticated", reason);
+        let challenge = format!(r#"{CHALLENGE}, error="invalid_token", error_description="{reason}""#);
+        problem.headers.extend(HeaderValue::try_from(challenge).ok().map(|value| (WWW_AUTHENTICATE, value)));
         problem
     }
 

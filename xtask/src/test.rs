@@ -86,6 +86,7 @@ impl Run<'_> {
             let binaries = up::build(Profile::Tests)?;
             let plan = Plan { binaries, durability: Durability::Full, ..Plan::for_tests(Extent::Whole) };
             let settings = [
+                ("AUTH_MODE", "demo".to_owned()),
                 ("DELIVERY_DELAY", "2s".to_owned()),
                 // In the working folder of each process, so that one of them can be chosen.
                 ("CRASH_POINTS", "crash-points".to_owned()),

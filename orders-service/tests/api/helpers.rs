@@ -42,7 +42,7 @@ impl TestApp {
         let database = Database::connect_lazy(&url, 4).expect("a pool");
         let broker = Broker::new(&config.settings, "orders-service").expect("a broker");
         let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA, EVENTS);
-        let (app, workers) = App::new(database, outbox, &config);
+        let (app, workers) = App::new(database, outbox, &config).expect("sound settings");
         Self { client: Client::new(http::routes(app.clone())), app, _workers: workers }
     }
 
