@@ -11,7 +11,7 @@ use service_kit::auth::User;
 use service_kit::body::Body;
 use service_kit::http::{PathId, etag, unless_known};
 use service_kit::idempotency::{Claim, IdempotencyKey, replayed};
-use service_kit::page::{Page, PageRequest};
+use service_kit::page::{Page, PageRequest, Place};
 use service_kit::problem::Problem;
 use shared_events::ids::{OrderId, UserId};
 
@@ -34,10 +34,9 @@ async fn list_payments(
     State(app): State<App>,
     User(user): User,
     page: PageRequest<PaymentStatus>,
-) -> Result<Json<Page<Value>>, Problem> {
+) -> Result<Page<Value>, Problem> {
     let payments = payments::list(&app.database, &user, &page).await?;
-    let Page { data, page } = page.page(payments, |payment| payment.id.0);
-    Ok(Json(Page { data: data.iter().map(show).collect(), page }))
+    Ok(page.page(payments, |payment| Place { created_at: payment.created_at, id: payment.id.0 }).map(show))
 }
 
 async fn find_payment(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State};
-use axum::http::header::{ETAG, IF_NONE_MATCH};
+use axum::http::header::{ACCEPT, ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
@@ -119,6 +119,7 @@ pub fn with_conventions(routes: Router, limits: Limits, requests: &TaskTracker) 
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(running, finish_whatever_the_client_does))
+        .layer(middleware::from_fn(refuse_unacceptable))
         .layer(middleware::from_fn(problem::render))
         // Failures are logged where they are met, with their cause.
         .layer(TraceLayer::new_for_http().make_span_with(request_span).on_failure(()))
@@ -153,6 +154,42 @@ async fn finish_whatever_the_client_does(State(running): State<Running>, request
 fn request_span(request: &Request) -> Span {
     let request_id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
     info_span!("request", method = %request.method(), path = request.uri().path(), request.id = request_id)
+}
+
+/// Middleware: does nothing for a client that could not read the answer.
+async fn refuse_unacceptable(request: Request, next: Next) -> Response {
+    if accepts_json(request.headers()) {
+        return next.run(request).await;
+    }
+    Problem::new(
+        StatusCode::NOT_ACCEPTABLE,
+        "not_acceptable",
+        "Answers are JSON",
+        "Send the header Accept with application/json in it, or leave it out.",
+    )
+    .into_response()
+}
+
+/// Whether Accept (RFC 9110, 12.5.1) leaves room for JSON. What is most specific counts; what is no media range does not.
+fn accepts_json(headers: &HeaderMap) -> bool {
+    let given = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut ranges = given.flat_map(|value| value.split(',')).filter_map(media_range).peekable();
+    if ranges.peek().is_none() {
+        return true;
+    }
+    let specificity =
+        |range: &str| ["*/*", "application/*", "application/json"].iter().position(|known| *known == range);
+    let fitting = ranges.filter_map(|(range, is_wanted)| Some((specificity(&range)?, is_wanted)));
+    fitting.max().is_some_and(|(_, is_wanted)| is_wanted)
+}
+
+/// A media range without its parameters, and whether its weight is above zero.
+fn media_range(text: &str) -> Option<(String, bool)> {
+    let mut parts = text.split(';').map(str::trim);
+    let range = parts.next().filter(|range| range.contains('/'))?.to_ascii_lowercase();
+    let weight = parts.find_map(|parameter| parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q=")));
+    let is_wanted = weight.is_none_or(|weight| weight.parse().is_ok_and(|weight: f32| weight > 0.0));
+    Some((range, is_wanted))
 }
 
 async fn route_not_found() -> Problem {
@@ -194,5 +231,92 @@ pub fn unless_known(headers: &HeaderMap, version: i32, answer: impl IntoResponse
         (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response()
     } else {
         ([(ETAG, etag)], answer).into_response()
+    }
+}
+
+/// Refuses a change of a row with this version if If-Match (RFC 9110, 13.1.1) names only others. The tags are compared
+/// strongly: a weak one matches nothing.
+pub fn check_if_match(headers: &HeaderMap, version: i32) -> Result<(), Problem> {
+    let etag = etag(version);
+    let mut given = headers.get_all(IF_MATCH).iter().peekable();
+    if given.peek().is_none() {
+        return Ok(());
+    }
+    let mut tags = given.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim);
+    if tags.any(|tag| tag == "*" || tag == etag) {
+        return Ok(());
+    }
+    let problem = Problem::new(
+        StatusCode::PRECONDITION_FAILED,
+        "precondition_failed",
+        "It has changed, or never was as If-Match says",
+        "Nothing was done: read it again, decide anew, and send the ETag that you have got then.",
+    );
+    Err(problem.with_etag(&etag))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderName;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers(name: HeaderName, values: &[&str]) -> HeaderMap {
+        values.iter().map(|value| (name.clone(), value.parse().expect("a header"))).collect()
+    }
+
+    #[test]
+    fn who_excludes_json_gets_none() {
+        for (accept, expected) in [
+            (&[][..], true),
+            (&[""], true),
+            (&["*/*"], true),
+            (&["application/json"], true),
+            (&["Application/JSON; charset=utf-8"], true),
+            (&["text/html, application/*;q=0.1"], true),
+            (&["text/html", "*/*;q=0.8"], true),
+            (&["not a media range"], true),
+            (&["text/html"], false),
+            (&["application/xml", "text/*"], false),
+            (&["application/json;q=0"], false),
+            (&["application/json;q=0, */*"], false),
+            (&["*/*;q=0.0"], false),
+            (&["application/problem+json"], false),
+        ] {
+            assert_eq!(accepts_json(&headers(ACCEPT, accept)), expected, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_is_made_only_to_what_the_client_has_seen() {
+        for (if_match, is_allowed) in [
+            (&[][..], true),
+            (&["*"], true),
+            (&["\"3\""], true),
+            (&["\"1\", \"3\""], true),
+            (&["\"1\"", "\"3\""], true),
+            (&["\"2\""], false),
+            (&["W/\"3\""], false),
+            (&["3"], false),
+            (&[""], false),
+            (&["\"*\""], false),
+        ] {
+            assert_eq!(check_if_match(&headers(IF_MATCH, if_match), 3).is_ok(), is_allowed, "{if_match:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_breaks_anything(value in "[\\x20-\\x7e]{0,60}", json in "application/json[,; a-z=/*0-9.]{0,30}") {
+            for text in [value, json] {
+                for name in [ACCEPT, IF_MATCH, IF_NONE_MATCH] {
+                    let headers = headers(name, &[&text]);
+                    accepts_json(&headers);
+                    let _ = check_if_match(&headers, 1);
+                    let _ = unless_known(&headers, 1, ());
+                }
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! inside (SQL, a stack, a card) ever gets in: a cause is logged where it is met and answered as `internal_error`.
 
 use axum::extract::Request;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -128,6 +128,13 @@ impl Problem {
     #[must_use]
     pub fn retry_after_seconds(mut self, seconds: u32) -> Self {
         self.headers.push((RETRY_AFTER, HeaderValue::from(seconds)));
+        self
+    }
+
+    /// The same problem with the entity tag that the thing has now.
+    #[must_use]
+    pub fn with_etag(mut self, etag: &str) -> Self {
+        self.headers.extend(HeaderValue::try_from(etag).ok().map(|etag| (ETAG, etag)));
         self
     }
 

@@ -7,6 +7,7 @@ mod cancel_order;
 mod create_order;
 mod idempotency;
 mod interleavings;
+mod lists;
 mod parked;
 mod payment_processed;
 mod read_orders;
