@@ -1,11 +1,12 @@
 //! A private nginx in front of the services, with `gateway/gateway.conf.template` rendered for this machine.
 
+use std::env;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
 use crate::paths;
@@ -20,7 +21,7 @@ pub(crate) const NAME: &str = "gateway";
 pub(crate) fn prepare(layout: &Layout, address: SocketAddr, services: &[Part], detours: &Detours) -> Result<Part> {
     let folder = layout.folder("gateway")?;
     let template = fs::read_to_string(paths::root().join("gateway/gateway.conf.template"))?;
-    fs::write(folder.join("gateway.conf"), render(&template, address, &layout.log("gateway-access")))?;
+    fs::write(folder.join("gateway.conf"), render(&template, address, &layout.log("gateway-access"), &origins()?))?;
     fs::write(folder.join("nginx.conf"), configuration(&folder, services, detours))?;
     let text = |path: &Path| path.to_str().map(str::to_owned).context("the path of the stack is not UTF-8");
     let args = vec![
@@ -64,14 +65,27 @@ pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     (loopback, address.port()).into()
 }
 
-fn render(template: &str, address: SocketAddr, access_log: &Path) -> String {
+fn render(template: &str, address: SocketAddr, access_log: &Path, origins: &str) -> String {
     template
         .replace("${GATEWAY_LISTEN}", &address.to_string())
         .replace("${GATEWAY_ACCESS_LOG}", &access_log.display().to_string())
         .replace("${ORDERS_UPSTREAM}", "orders")
         .replace("${PAYMENTS_UPSTREAM}", "payments")
         // Never asked: the upstreams are blocks of addresses.
+        .replace("${CORS_ALLOWED_ORIGINS}", origins)
         .replace("${RESOLVER}", "127.0.0.1")
+}
+
+/// The setting of the gateway, which gets it from here as it is.
+fn origins() -> Result<String> {
+    let origins = env::var_os("CORS_ALLOWED_ORIGINS").unwrap_or_default();
+    let origins = origins.to_str().context("CORS_ALLOWED_ORIGINS is not UTF-8")?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b":/.-_[]*,".contains(&byte);
+    ensure!(
+        origins.bytes().all(is_plain),
+        "CORS_ALLOWED_ORIGINS must be origins such as https://shop.example, separated by commas, or *"
+    );
+    Ok(origins.to_owned())
 }
 
 fn configuration(folder: &Path, services: &[Part], detours: &Detours) -> String {
@@ -124,7 +138,7 @@ mod tests {
     #[test]
     fn every_variable_of_the_template_is_replaced() {
         let template = include_str!("../../gateway/gateway.conf.template");
-        let rendered = render(template, (Ipv4Addr::LOCALHOST, 8000).into(), Path::new("/tmp/access.log"));
+        let rendered = render(template, (Ipv4Addr::LOCALHOST, 8000).into(), Path::new("/tmp/access.log"), "");
         assert!(rendered.contains("listen 127.0.0.1:8000 "));
         assert!(!rendered.contains("${"), "{rendered}");
     }
