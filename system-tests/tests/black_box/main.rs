@@ -18,10 +18,12 @@ mod table_lock;
 
 mod card_secrecy;
 mod chaos;
+mod conventions;
 mod crash_points;
 mod differences;
 mod gateway_bodies;
 mod gateway_errors;
+mod hostile;
 mod idempotency;
 mod life_of_an_order;
 mod orphaned_statements;
@@ -31,4 +33,5 @@ mod payment_deaths;
 mod reconcile;
 mod rolling_restarts;
 mod shutdown;
+mod signed_tokens;
 mod survival;
