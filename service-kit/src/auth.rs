@@ -94,7 +94,7 @@ impl Authenticator {
             Mode::Demo(tokens) => demo_user(tokens, token).cloned().ok_or_else(|| invalid_token(UNKNOWN)),
             Mode::Jwt(verifier) => verifier.user(token).await.map_err(|refusal| match refusal {
                 Refusal::Invalid(reason) => invalid_token(reason),
-                Refusal::KeysUnavailable => Problem::unavailable(),
+                Refusal::KeysUnavailable => keys_unavailable(),
             }),
         }
     }
@@ -135,6 +135,17 @@ fn token_of(header: &str) -> &str {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
         _ => header,
     }
+}
+
+/// It may be good: nobody can say.
+fn keys_unavailable() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "authentication_unavailable",
+        "The access token cannot be checked right now",
+        "Nothing was done: the issuer of the token cannot be reached. Keep the token, and send the request again soon.",
+    )
+    .retry_after_seconds(5)
 }
 
 /// There is a token, and it is not accepted (RFC 6750, section 3.1).
