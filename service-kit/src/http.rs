@@ -262,7 +262,7 @@ mod tests {
 
     use super::*;
 
-    fn headers(name: HeaderName, values: &[&str]) -> HeaderMap {
+    fn headers(name: &HeaderName, values: &[&str]) -> HeaderMap {
         values.iter().map(|value| (name.clone(), value.parse().expect("a header"))).collect()
     }
 
@@ -284,7 +284,7 @@ mod tests {
             (&["*/*;q=0.0"], false),
             (&["application/problem+json"], false),
         ] {
-            assert_eq!(accepts_json(&headers(ACCEPT, accept)), expected, "{accept:?}");
+            assert_eq!(accepts_json(&headers(&ACCEPT, accept)), expected, "{accept:?}");
         }
     }
 
@@ -302,7 +302,7 @@ mod tests {
             (&[""], false),
             (&["\"*\""], false),
         ] {
-            assert_eq!(check_if_match(&headers(IF_MATCH, if_match), 3).is_ok(), is_allowed, "{if_match:?}");
+            assert_eq!(check_if_match(&headers(&IF_MATCH, if_match), 3).is_ok(), is_allowed, "{if_match:?}");
         }
     }
 
@@ -310,7 +310,7 @@ mod tests {
         #[test]
         fn no_header_breaks_anything(value in "[\\x20-\\x7e]{0,60}", json in "application/json[,; a-z=/*0-9.]{0,30}") {
             for text in [value, json] {
-                for name in [ACCEPT, IF_MATCH, IF_NONE_MATCH] {
+                for name in [&ACCEPT, &IF_MATCH, &IF_NONE_MATCH] {
                     let headers = headers(name, &[&text]);
                     accepts_json(&headers);
                     let _ = check_if_match(&headers, 1);
