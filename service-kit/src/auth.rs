@@ -8,6 +8,8 @@ mod ring_provider;
 #[cfg(test)]
 mod keyring_tests;
 #[cfg(test)]
+mod settings_tests;
+#[cfg(test)]
 mod signed_tokens;
 #[cfg(test)]
 mod token_tests;
