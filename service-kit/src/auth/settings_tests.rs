@@ -19,7 +19,7 @@ struct Settings {
     auth: AuthSettings,
 }
 
-fn settings(arguments: &[&str]) -> AuthSettings {
+pub(super) fn settings(arguments: &[&str]) -> AuthSettings {
     Settings::parse_from(["service"].iter().chain(arguments)).auth
 }
 

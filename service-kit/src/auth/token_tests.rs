@@ -1,12 +1,12 @@
 //! Every way in which a token can be wrong.
 
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::settings_tests::KeyFile;
+use super::settings_tests::{KeyFile, settings};
 use super::signed_tokens::{
     AUDIENCE, ISSUER, Issuer, RSA_PUBLIC_KEY, claims, claims_with, claims_without, encode, now,
 };
@@ -276,6 +276,25 @@ async fn one_authorization_header_is_taken_and_not_two() {
     assert_eq!(problem.headers()[WWW_AUTHENTICATE], r#"Bearer realm="order-processing""#);
     // The demo token is for demos.
     assert_refused(user(&authenticator, "thisisajwttoken").await, "the demo token");
+}
+
+#[tokio::test]
+async fn a_token_whose_issuer_was_never_reached_is_neither_accepted_nor_refused() {
+    let settings = settings(&[
+        "--auth-mode=jwt",
+        "--auth-jwt-jwks-url=http://127.0.0.1:9/keys",
+        "--auth-jwt-issuer",
+        ISSUER,
+        "--auth-jwt-audience",
+        AUDIENCE,
+    ]);
+    let authenticator = Authenticator::new(&settings).expect("the issuer may be away at the start");
+    assert!(!authenticator.is_ready());
+    let problem = user(&authenticator, &Issuer::eddsa("d").token("alice")).await.expect_err("nobody can say");
+    assert!(format!("{problem:?}").contains("authentication_unavailable"), "{problem:?}");
+    let response = problem.into_response();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(response.headers().contains_key(RETRY_AFTER) && !response.headers().contains_key(WWW_AUTHENTICATE));
 }
 
 proptest! {
