@@ -9,9 +9,9 @@ use serde_json::json;
 use service_kit::auth::User;
 use service_kit::body::Body;
 use service_kit::crash_point::crash_point;
-use service_kit::http::{PathId, etag, unless_known};
+use service_kit::http::{PathId, check_if_match, etag, unless_known};
 use service_kit::idempotency::{IdempotencyKey, key_reused, replayed};
-use service_kit::page::{Page, PageRequest};
+use service_kit::page::{Page, PageRequest, Place};
 use service_kit::problem::Problem;
 use shared_events::events::CancelReason;
 use shared_events::ids::{OrderId, UserId};
@@ -78,9 +78,9 @@ async fn list_orders(
     State(app): State<App>,
     User(user): User,
     page: PageRequest<OrderStatus>,
-) -> Result<Json<Page<Order>>, Problem> {
+) -> Result<Page<Order>, Problem> {
     let orders = orders::list(&app.database, &user, &page).await?;
-    Ok(Json(page.page(orders, |order| order.id.0)))
+    Ok(page.page(orders, |order| Place { created_at: order.created_at, id: order.id.0 }))
 }
 
 /// Read an order
@@ -101,9 +101,15 @@ async fn find_order(
 ///
 /// Possible until it is delivered; what was paid goes back. Cancelling it again answers the same.
 #[utoipa::path(delete, path = "/api/orders/{id}", operation_id = "cancelOrder", tag = "orders")]
-async fn cancel_order(State(app): State<App>, User(user): User, PathId(id): PathId) -> Result<Response, Problem> {
+async fn cancel_order(
+    State(app): State<App>,
+    User(user): User,
+    PathId(id): PathId,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     loop {
         let order = find(&app, PathId(id), &user).await?;
+        check_if_match(&headers, order.version)?;
         let Some(change) = order.cancel(CancelReason::User).map_err(|_| order_not_cancellable())? else {
             return Ok(shown(&order));
         };

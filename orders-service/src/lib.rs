@@ -65,12 +65,12 @@ pub struct App {
 
 impl App {
     /// The workings of a service.
-    pub fn new(database: Database, outbox: Outbox, config: &Config) -> Self {
+    pub fn new(database: Database, outbox: Outbox, config: &Config) -> anyhow::Result<Self> {
         let placing = placing::start(database.clone(), outbox.clone(), config.unpaid_expiry);
         let changing = changing::start(database.clone(), outbox.clone(), config.delivery_delay);
-        let authenticator = Authenticator::new(config.settings.auth_demo_tokens.clone());
+        let authenticator = Authenticator::new(&config.settings.auth)?;
         let claims = Claims::new(config.settings.idempotency_secret.clone());
-        Self { database, outbox, delivery_delay: config.delivery_delay, placing, changing, claims, authenticator }
+        Ok(Self { database, outbox, delivery_delay: config.delivery_delay, placing, changing, claims, authenticator })
     }
 }
 
@@ -102,19 +102,21 @@ pub async fn serve(
     let metrics = Metrics::default();
     let broker = Broker::new(settings, "orders-service")?.counted_in(metrics.clone());
     let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA, EVENTS);
-    let app = App::new(database.clone(), outbox, &config);
+    let app = App::new(database.clone(), outbox, &config)?;
     let routes = http::routes(app.clone());
 
     let admin = Admin {
         database: database.clone(),
         schema: SCHEMA,
         readiness: readiness.clone(),
+        authenticator: app.authenticator.clone(),
         metrics,
         outbox: app.outbox.clone(),
         topology: broker.topology.clone(),
         token: settings.admin_token.clone(),
         limits: settings.limits(),
     };
+    parts.start("signing keys", |stop| app.authenticator.clone().keep_keys(stop));
     parts.start("admin", |stop| admin::serve(admin_listener, admin, stop));
     if !database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, settings, &stop).await? {
         return parts.finish().await;

@@ -168,3 +168,59 @@ fn check_text(pointer: &str, text: &str, max_chars: usize, errors: &mut Vec<Fiel
         errors.push(FieldError::new(pointer, "control_character", "must not contain control characters"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Numbers at every border, and those that are none of ours.
+    fn any_number() -> impl Strategy<Value = Value> {
+        let borders = [0, 1, -1, 10_000, 10_001, 999_999_999_999, 1_000_000_000_000, i64::MAX, i64::MIN];
+        prop_oneof![
+            proptest::sample::select(borders.to_vec()).prop_map(Value::from),
+            (1..100_i64).prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+        ]
+    }
+
+    fn any_text() -> impl Strategy<Value = Value> {
+        prop_oneof!["[a-z]{1,8}", "\\PC{0,300}", ".{0,5}", Just("USD".to_owned())].prop_map(Value::from)
+    }
+
+    fn any_item() -> impl Strategy<Value = Value> {
+        (any_text(), proptest::option::of(any_text()), any_number(), any_number()).prop_map(
+            |(sku, description, quantity, price)| {
+                json!({"sku": sku, "description": description, "quantity": quantity, "unitPrice": price})
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_an_order_within_all_bounds_or_is_refused_with_reasons(
+            bill in proptest::option::of(any_number()),
+            currency in proptest::option::of(any_text()),
+            items in proptest::option::of(proptest::collection::vec(any_item(), 0..4)),
+            reference in proptest::option::of(any_text()),
+        ) {
+            let body = json!({"bill": bill, "currency": currency, "items": items, "reference": reference});
+            let Ok(body) = serde_json::from_value::<CreateOrder>(body) else { return Ok(()) };
+            match NewOrder::new(UserId("u".to_owned()), body) {
+                Ok(new) => {
+                    prop_assert!((MinorUnits::MIN_BILL..=MinorUnits::MAX_BILL).contains(&new.bill));
+                    let total: i64 = new.items.iter().flatten().map(|Object(item)| item.quantity * item.unit_price).sum();
+                    prop_assert!(new.items.is_none() || total == new.bill.0);
+                    prop_assert!(!new.wish().is_empty());
+                }
+                Err(errors) => {
+                    prop_assert!(!errors.is_empty());
+                    prop_assert!(errors.iter().all(|error| error.pointer.starts_with("#/")));
+                }
+            }
+        }
+    }
+}

@@ -237,6 +237,8 @@ impl<'de> Deserialize<'de> for SecurityCodeText {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -288,6 +290,53 @@ mod tests {
     fn the_check_digit_is_checked() {
         for (number, passes) in [("4242424242424242", true), ("4242424242424241", false), ("4000000000006108", true)] {
             assert_eq!(CardNumber::parse(number).expect("a number").passes_luhn(), passes, "{number}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_card_number_of_12_to_19_digits_or_is_refused(text in "([0-9 -]{8,30}|\\PC{0,30})") {
+            let digits: String = text.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
+            let is_number = (12..=19).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_digit());
+            let number = CardNumber::parse(&text);
+            prop_assert_eq!(number.is_some(), is_number);
+            if let Some(number) = number {
+                prop_assert_eq!(number.digits(), digits.as_str());
+                prop_assert!(digits.ends_with(number.last4()) && number.last4().len() == 4 && !number.brand().is_empty());
+                number.passes_luhn();
+            }
+        }
+
+        #[test]
+        fn exactly_one_check_digit_fits(prefix in "[0-9]{11,18}") {
+            let fitting = (0..10).filter(|digit| {
+                CardNumber::parse(&format!("{prefix}{digit}")).is_some_and(|number| number.passes_luhn())
+            });
+            prop_assert_eq!(fitting.count(), 1);
+        }
+
+        #[test]
+        fn any_expiry_is_a_month_or_is_refused(text in "([0-9]{0,3}/){0,3}[0-9]{0,5}|\\PC{0,12}") {
+            if let Some(expiry) = Expiry::parse(&text) {
+                prop_assert!((1..=12).contains(&expiry.month) && (0..=9999).contains(&expiry.year));
+            }
+        }
+
+        #[test]
+        fn a_month_is_read_in_every_spelling(year in 2000..2100_i16, month in 1..=12_i16, day in 1..=28_i16) {
+            let expected = Some(Expiry { year, month });
+            prop_assert_eq!(Expiry::parse(&format!("{month:02}/{year}")), expected);
+            prop_assert_eq!(Expiry::parse(&format!("{month:02}/{:02}", year % 100)), expected);
+            prop_assert_eq!(Expiry::parse(&format!("{day}/{month}/{year}")), expected);
+        }
+
+        #[test]
+        fn any_security_code_has_3_or_4_digits_or_is_refused(text in "([0-9]{0,6}|\\PC{0,6})", number: u64) {
+            for (json, text) in [(serde_json::json!(text), text), (serde_json::json!(number), number.to_string())] {
+                let SecurityCodeText(read) = serde_json::from_value(json).expect("a text or a number");
+                let is_code = (3..=4).contains(&text.len()) && text.chars().all(|c| c.is_ascii_digit());
+                prop_assert_eq!(SecurityCode::parse(read).is_some(), is_code);
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use service_kit::auth::User;
 use service_kit::body::Body;
 use service_kit::http::{PathId, etag, unless_known};
 use service_kit::idempotency::{Claim, IdempotencyKey, replayed};
-use service_kit::page::{Page, PageRequest};
+use service_kit::page::{PageRequest, Place};
 use service_kit::problem::Problem;
 use shared_events::ids::{OrderId, UserId};
 use utoipa_axum::router::OpenApiRouter;
@@ -43,8 +43,8 @@ async fn list_payments(
     page: PageRequest<PaymentStatus>,
 ) -> Result<Response, Problem> {
     let payments = payments::list(&app.database, &user, &page).await?;
-    let Page { data, page } = page.page(payments, |payment| payment.id.0);
-    Ok(Json(Page { data: data.iter().map(ShownPayment::from).collect(), page }).into_response())
+    let page = page.page(payments, |payment| Place { created_at: payment.created_at, id: payment.id.0 });
+    Ok(page.map(ShownPayment::from).into_response())
 }
 
 /// Read the payment of an order

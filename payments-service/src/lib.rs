@@ -78,13 +78,18 @@ pub struct App {
 
 impl App {
     /// The workings of a service.
-    pub fn new(database: Database, outbox: Outbox, processor: Arc<dyn CardProcessor>, config: &Config) -> Self {
+    pub fn new(
+        database: Database,
+        outbox: Outbox,
+        processor: Arc<dyn CardProcessor>,
+        config: &Config,
+    ) -> anyhow::Result<Self> {
         let finding = finding::start(database.clone());
         let changing = changing::start(database.clone(), outbox.clone(), settle_after(config.processor_timeout));
-        let authenticator = Authenticator::new(config.settings.auth_demo_tokens.clone());
+        let authenticator = Authenticator::new(&config.settings.auth)?;
         let claims = Claims::new(config.settings.idempotency_secret.clone());
         let processor_timeout = config.processor_timeout;
-        Self { database, outbox, processor, processor_timeout, finding, changing, claims, authenticator }
+        Ok(Self { database, outbox, processor, processor_timeout, finding, changing, claims, authenticator })
     }
 
     /// How long after its start a charge that was not answered is looked up: not while it may still be running.
@@ -131,19 +136,21 @@ pub async fn serve(
     let broker = Broker::new(settings, "payments-service")?.counted_in(metrics.clone());
     let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA, EVENTS);
     let sandbox = Sandbox::new(Database::connect_lazy(sandbox_database_url, sandbox::CONNECTIONS)?);
-    let app = App::new(database.clone(), outbox, Arc::new(sandbox), &config);
+    let app = App::new(database.clone(), outbox, Arc::new(sandbox), &config)?;
     let routes = http::routes(app.clone());
 
     let admin = Admin {
         database: database.clone(),
         schema: SCHEMA,
         readiness: readiness.clone(),
+        authenticator: app.authenticator.clone(),
         metrics,
         outbox: app.outbox.clone(),
         topology: broker.topology.clone(),
         token: settings.admin_token.clone(),
         limits: settings.limits(),
     };
+    parts.start("signing keys", |stop| app.authenticator.clone().keep_keys(stop));
     parts.start("admin", |stop| admin::serve(admin_listener, admin, stop));
     let is_prepared = database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, settings, &stop).await?
         && database::prepare(sandbox_database_url, sandbox::SCHEMA, &sandbox::MIGRATOR, settings, &stop).await?;

@@ -273,13 +273,19 @@ pub async fn list(
         "",
         r#"from payments.payments
         where created_by = $1
-            and ($2::uuid is null or id < $2)
-            and ($3::text is null or status = $3)
-        order by id desc
-        limit $4
+            -- One bound from above and one from below, which an index can follow whatever is asked for.
+            and (created_at, id) < (
+                coalesce($2, 'infinity'::timestamptz), coalesce($3, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+            )
+            and created_at > coalesce($4, '-infinity'::timestamptz)
+            and ($5::text is null or status = $5)
+        order by created_at desc, id desc
+        limit $6
         "#,
         owner as &UserId,
-        page.before as Option<Uuid>,
+        page.before.map(|place| place.created_at),
+        page.before.map(|place| place.id),
+        page.created_after,
         page.status.map(PaymentStatus::name),
         page.rows_to_read(),
     )

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::error;
 
-use crate::auth::AdminToken;
+use crate::auth::{AdminToken, Authenticator};
 use crate::http::{Limits, Readiness, health_routes, refuse_until_ready, with_conventions};
 use crate::listening;
 use crate::metrics::{self, Metrics, Stored};
@@ -37,6 +37,8 @@ pub struct Admin {
     pub schema: &'static str,
     /// Whether the tables are there.
     pub readiness: Readiness,
+    /// Whether tokens can be checked.
+    pub authenticator: Authenticator,
     /// What the service counts.
     pub metrics: Metrics,
     /// Takes replays to the relay.
@@ -61,7 +63,7 @@ pub fn routes(admin: Admin) -> Router {
         .route_layer(middleware::from_fn_with_state(admin.token.clone(), refuse_strangers));
     Router::new()
         .route("/metrics", get(show_metrics).with_state(admin.clone()))
-        .merge(health_routes(admin.database, admin.readiness))
+        .merge(health_routes(admin.database, admin.readiness, admin.authenticator))
         .merge(with_conventions(guarded, admin.limits, &TaskTracker::new()))
 }
 

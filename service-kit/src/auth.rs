@@ -1,18 +1,38 @@
-//! Who is asking: access tokens to users.
+//! Who is asking: access tokens to users. Either a fixed list of demo tokens, or signed ones of an issuer.
+
+mod jwt;
+mod key_set;
+mod keyring;
+mod ring_provider;
+
+#[cfg(test)]
+mod keyring_tests;
+#[cfg(test)]
+mod settings_tests;
+#[cfg(test)]
+mod signed_tokens;
+#[cfg(test)]
+mod token_tests;
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use anyhow::{Context, bail, ensure};
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use shared_events::ids::UserId;
 use subtle::ConstantTimeEq;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
+use self::jwt::{JwtVerifier, Refusal};
+use self::keyring::{Keyring, Pace, Source};
 use crate::problem::Problem;
 use crate::problem_types;
+use crate::settings::{AuthMode, AuthSettings};
 
 /// An access token of a demo user.
 #[derive(Clone)]
@@ -29,27 +49,88 @@ impl fmt::Debug for DemoToken {
     }
 }
 
-/// Knows the tokens.
+/// Knows which tokens are good.
 #[derive(Clone)]
-pub struct Authenticator {
-    tokens: Arc<[DemoToken]>,
+pub struct Authenticator(Arc<Mode>);
+
+enum Mode {
+    Demo(Vec<DemoToken>),
+    Jwt(Box<JwtVerifier>),
 }
 
 impl Authenticator {
-    /// Accepts these tokens and no others.
-    pub fn new(tokens: Vec<DemoToken>) -> Self {
-        Self { tokens: tokens.into() }
+    /// As the settings say. They have to be complete, and must not contradict each other.
+    pub fn new(settings: &AuthSettings) -> anyhow::Result<Self> {
+        let mode = match settings.auth_mode {
+            AuthMode::Demo => {
+                let forgotten = settings.jwt_settings_in_use();
+                // Somebody who has set them does not expect that anybody gets in with a demo token.
+                ensure!(forgotten.is_empty(), "{} is set, but AUTH_MODE is not jwt", forgotten.join(", "));
+                Mode::Demo(settings.auth_demo_tokens.clone())
+            }
+            AuthMode::Jwt => Mode::Jwt(Box::new(jwt_verifier(settings)?)),
+        };
+        Ok(Self(Arc::new(mode)))
     }
 
-    /// The user that the value of an Authorization header stands for: the bare token or `Bearer` and the token.
-    fn user(&self, header: &str) -> Option<&UserId> {
-        let token = token_of(header);
-        // Every token is compared, in constant time, so that the time taken tells nothing.
-        self.tokens.iter().fold(None, |found, known| {
-            let matches: bool = known.token.as_bytes().ct_eq(token.as_bytes()).into();
-            if matches { Some(&known.user) } else { found }
-        })
+    /// Whether tokens can be checked: not before the keys of the issuer have been fetched.
+    pub fn is_ready(&self) -> bool {
+        match &*self.0 {
+            Mode::Demo(_) => true,
+            Mode::Jwt(verifier) => verifier.keyring.has_keys(),
+        }
     }
+
+    /// Keeps the keys of the issuer up to date until `stop`.
+    pub async fn keep_keys(self, stop: CancellationToken) -> anyhow::Result<()> {
+        match &*self.0 {
+            Mode::Demo(_) => stop.cancelled().await,
+            Mode::Jwt(verifier) => verifier.keyring.keep_fresh(stop).await,
+        }
+        Ok(())
+    }
+
+    /// The user that a request comes from.
+    async fn user(&self, headers: &HeaderMap) -> Result<UserId, Problem> {
+        let token = bearer_token(headers).ok_or_else(Problem::unauthorized)?;
+        match &*self.0 {
+            Mode::Demo(tokens) => demo_user(tokens, token).cloned().ok_or_else(|| invalid_token(UNKNOWN)),
+            Mode::Jwt(verifier) => verifier.user(token).await.map_err(|refusal| match refusal {
+                Refusal::Invalid(reason) => invalid_token(reason),
+                Refusal::KeysUnavailable => keys_unavailable(),
+            }),
+        }
+    }
+}
+
+const UNKNOWN: &str = "The access token is not known here.";
+
+fn jwt_verifier(settings: &AuthSettings) -> anyhow::Result<JwtVerifier> {
+    let issuer = settings.auth_jwt_issuer.as_deref().context("AUTH_MODE=jwt takes AUTH_JWT_ISSUER")?;
+    let audience = settings.auth_jwt_audience.as_deref().context("AUTH_MODE=jwt takes AUTH_JWT_AUDIENCE")?;
+    let (source, pace) = match (&settings.auth_jwt_jwks_url, &settings.auth_jwt_key_file) {
+        (Some(url), None) => (Source::endpoint(url), Pace::ENDPOINT),
+        (None, Some(path)) => (Source::File(path.clone()), Pace::FILE),
+        (None, None) => bail!("AUTH_MODE=jwt takes AUTH_JWT_JWKS_URL or AUTH_JWT_KEY_FILE"),
+        (Some(_), Some(_)) => bail!("AUTH_MODE=jwt takes AUTH_JWT_JWKS_URL or AUTH_JWT_KEY_FILE, not both"),
+    };
+    let keyring = Keyring::open(source, pace).context("the signing keys cannot be loaded")?;
+    Ok(JwtVerifier::new(keyring, issuer, audience, settings.auth_jwt_leeway))
+}
+
+fn demo_user<'a>(tokens: &'a [DemoToken], token: &str) -> Option<&'a UserId> {
+    // Every token is compared, in constant time, so that the time taken tells nothing.
+    tokens.iter().fold(None, |found, known| {
+        let matches: bool = known.token.as_bytes().ct_eq(token.as_bytes()).into();
+        if matches { Some(&known.user) } else { found }
+    })
+}
+
+/// The token of the one Authorization header: bare, or behind `Bearer`. Two headers could mean two users.
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    value.to_str().ok().map(token_of).filter(|token| !token.is_empty())
 }
 
 fn token_of(header: &str) -> &str {
@@ -57,6 +138,17 @@ fn token_of(header: &str) -> &str {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
         _ => header,
     }
+}
+
+/// It may be good: nobody can say.
+fn keys_unavailable() -> Problem {
+    Problem::new(&problem_types::AUTHENTICATION_UNAVAILABLE)
+}
+
+/// There is a token, and it is not accepted (RFC 6750, section 3.1).
+fn invalid_token(reason: &'static str) -> Problem {
+    debug!(reason, "a token was refused");
+    Problem::invalid_token(reason)
 }
 
 /// The token of operators. Without one, nobody is an operator.
@@ -112,13 +204,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let authenticator = Authenticator::from_ref(state);
-        parts
-            .headers
-            .get(AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|header| authenticator.user(header))
-            .map(|user| Self(user.clone()))
-            .ok_or_else(Problem::unauthorized)
+        authenticator.user(&parts.headers).await.map(Self)
     }
 }
 
@@ -128,11 +214,12 @@ mod tests {
 
     #[track_caller]
     fn assert_user(header: &str, expected: Option<&str>) {
-        let authenticator = Authenticator::new(vec![
+        let tokens = [
             "thisisajwttoken=somerandomuserid".parse().expect("a token"),
             "alice-token=alice".parse().expect("a token"),
-        ]);
-        assert_eq!(authenticator.user(header).map(|user| user.0.as_str()), expected, "{header:?}");
+        ];
+        let user = demo_user(&tokens, token_of(header));
+        assert_eq!(user.map(|user| user.0.as_str()), expected, "{header:?}");
     }
 
     #[test]

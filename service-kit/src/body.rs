@@ -150,6 +150,7 @@ fn pointer(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use axum::response::IntoResponse;
+    use proptest::prelude::*;
     use serde::Deserialize;
 
     use super::*;
@@ -225,6 +226,38 @@ mod tests {
         for body in [r#"{"bill": ", expected 4242424242424242"}"#, r#"{"bill": 1, "4242424242424242": 1}"#] {
             let problem = parse::<Order>(body.as_bytes()).expect_err("is refused");
             assert!(!format!("{problem:?}").contains("4242"), "{problem:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_read_or_refused_and_never_repeated(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+            text in "[\\[\\]{}\",:0-9a-z.eE+-]{0,60}",
+            secret in "[0-9]{12,19}",
+        ) {
+            let fields = format!(r#"{{"bill": {text}, "items": "{secret}"}}"#);
+            for body in [&bytes, text.as_bytes(), fields.as_bytes()] {
+                if let Err(problem) = parse::<Order>(body) {
+                    let problem = format!("{problem:?}");
+                    prop_assert!(problem.contains("malformed_json") || problem.contains("validation_failed"), "{}", problem);
+                    prop_assert!(!problem.contains(&secret), "{}", problem);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nesting_and_numbers_beyond_all_bounds_are_refused() {
+        let deep = format!("{}1{}", "[".repeat(30_000), "]".repeat(30_000));
+        for body in [deep.clone(), format!("{{\"bill\": {deep}}}"), format!("{{\"bill\": 1, \"items\": {deep}}}")] {
+            assert!(
+                parse::<Order>(body.as_bytes()).is_err_and(|problem| format!("{problem:?}").contains("invalid_type"))
+            );
+        }
+        for number in ["-0", "1.0", "1e3", "9223372036854775808", "-9223372036854775809", "1e308", "NaN", "0x1", "01"] {
+            let outcome = parse::<Order>(format!("{{\"bill\": {number}}}").as_bytes());
+            assert!(outcome.is_err(), "{number}: {outcome:?}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State};
-use axum::http::header::{ETAG, IF_NONE_MATCH};
+use axum::http::header::{ACCEPT, ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
@@ -21,6 +21,7 @@ use tower_http::trace::TraceLayer;
 use tracing::{Instrument, Span, error, info_span, warn};
 use uuid::Uuid;
 
+use crate::auth::Authenticator;
 use crate::crash_point::crash_point;
 use crate::listening;
 use crate::pool::Database;
@@ -77,17 +78,22 @@ pub(crate) async fn refuse_until_ready(State(readiness): State<Readiness>, reque
     if readiness.is_declared() { next.run(request).await } else { Problem::unavailable().into_response() }
 }
 
-/// `/health/live` and `/health/ready`. Ready means that the database is prepared and answers; the broker may be away,
-/// since orders are accepted without it.
-pub(crate) fn health_routes(database: Database, readiness: Readiness) -> Router {
+/// `/health/live` and `/health/ready`. Ready means that the database is prepared and answers, and that tokens can be
+/// checked; the broker may be away, since orders are accepted without it.
+pub(crate) fn health_routes(database: Database, readiness: Readiness, authenticator: Authenticator) -> Router {
     Router::new()
         .route("/health/live", get(async || "live"))
-        .route("/health/ready", get(ready).with_state((database, readiness)))
+        .route("/health/ready", get(ready).with_state((database, readiness, authenticator)))
 }
 
-async fn ready(State((database, readiness)): State<(Database, Readiness)>) -> (StatusCode, &'static str) {
+async fn ready(
+    State((database, readiness, authenticator)): State<(Database, Readiness, Authenticator)>,
+) -> (StatusCode, &'static str) {
     if !readiness.is_declared() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the database is not prepared yet");
+    }
+    if !authenticator.is_ready() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the signing keys are not known yet");
     }
     // In a task of its own, so that a client which hangs up does not drop the query half-way.
     let ping = tokio::spawn(async move { sqlx::query("select 1").execute(&database).await.is_ok() });
@@ -114,6 +120,7 @@ pub fn with_conventions(routes: Router, limits: Limits, requests: &TaskTracker) 
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(running, finish_whatever_the_client_does))
+        .layer(middleware::from_fn(refuse_unacceptable))
         .layer(middleware::from_fn(problem::render))
         // Failures are logged where they are met, with their cause.
         .layer(TraceLayer::new_for_http().make_span_with(request_span).on_failure(()))
@@ -150,6 +157,36 @@ fn request_span(request: &Request) -> Span {
     info_span!("request", method = %request.method(), path = request.uri().path(), request.id = request_id)
 }
 
+/// Middleware: does nothing for a client that could not read the answer.
+async fn refuse_unacceptable(request: Request, next: Next) -> Response {
+    if accepts_json(request.headers()) {
+        return next.run(request).await;
+    }
+    Problem::new(&problem_types::NOT_ACCEPTABLE).into_response()
+}
+
+/// Whether Accept (RFC 9110, 12.5.1) leaves room for JSON. What is most specific counts; what is no media range does not.
+fn accepts_json(headers: &HeaderMap) -> bool {
+    let given = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut ranges = given.flat_map(|value| value.split(',')).filter_map(media_range).peekable();
+    if ranges.peek().is_none() {
+        return true;
+    }
+    let specificity =
+        |range: &str| ["*/*", "application/*", "application/json"].iter().position(|known| *known == range);
+    let fitting = ranges.filter_map(|(range, is_wanted)| Some((specificity(&range)?, is_wanted)));
+    fitting.max().is_some_and(|(_, is_wanted)| is_wanted)
+}
+
+/// A media range without its parameters, and whether its weight is above zero.
+fn media_range(text: &str) -> Option<(String, bool)> {
+    let mut parts = text.split(';').map(str::trim);
+    let range = parts.next().filter(|range| range.contains('/'))?.to_ascii_lowercase();
+    let weight = parts.find_map(|parameter| parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q=")));
+    let is_wanted = weight.is_none_or(|weight| weight.parse().is_ok_and(|weight: f32| weight > 0.0));
+    Some((range, is_wanted))
+}
+
 async fn route_not_found() -> Problem {
     Problem::new(&problem_types::ROUTE_NOT_FOUND)
 }
@@ -184,5 +221,86 @@ pub fn unless_known(headers: &HeaderMap, version: i32, answer: impl IntoResponse
         (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response()
     } else {
         ([(ETAG, etag)], answer).into_response()
+    }
+}
+
+/// Refuses a change of a row with this version if If-Match (RFC 9110, 13.1.1) names only others. The tags are compared
+/// strongly: a weak one matches nothing.
+pub fn check_if_match(headers: &HeaderMap, version: i32) -> Result<(), Problem> {
+    let etag = etag(version);
+    let mut given = headers.get_all(IF_MATCH).iter().peekable();
+    if given.peek().is_none() {
+        return Ok(());
+    }
+    let mut tags = given.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim);
+    if tags.any(|tag| tag == "*" || tag == etag) {
+        return Ok(());
+    }
+    Err(Problem::new(&problem_types::PRECONDITION_FAILED).with_etag(&etag))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderName;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers(name: &HeaderName, values: &[&str]) -> HeaderMap {
+        values.iter().map(|value| (name.clone(), value.parse().expect("a header"))).collect()
+    }
+
+    #[test]
+    fn who_excludes_json_gets_none() {
+        for (accept, expected) in [
+            (&[][..], true),
+            (&[""], true),
+            (&["*/*"], true),
+            (&["application/json"], true),
+            (&["Application/JSON; charset=utf-8"], true),
+            (&["text/html, application/*;q=0.1"], true),
+            (&["text/html", "*/*;q=0.8"], true),
+            (&["not a media range"], true),
+            (&["text/html"], false),
+            (&["application/xml", "text/*"], false),
+            (&["application/json;q=0"], false),
+            (&["application/json;q=0, */*"], false),
+            (&["*/*;q=0.0"], false),
+            (&["application/problem+json"], false),
+        ] {
+            assert_eq!(accepts_json(&headers(&ACCEPT, accept)), expected, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_is_made_only_to_what_the_client_has_seen() {
+        for (if_match, is_allowed) in [
+            (&[][..], true),
+            (&["*"], true),
+            (&["\"3\""], true),
+            (&["\"1\", \"3\""], true),
+            (&["\"1\"", "\"3\""], true),
+            (&["\"2\""], false),
+            (&["W/\"3\""], false),
+            (&["3"], false),
+            (&[""], false),
+            (&["\"*\""], false),
+        ] {
+            assert_eq!(check_if_match(&headers(&IF_MATCH, if_match), 3).is_ok(), is_allowed, "{if_match:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_breaks_anything(value in "[\\x20-\\x7e]{0,60}", json in "application/json[,; a-z=/*0-9.]{0,30}") {
+            for text in [value, json] {
+                for name in [&ACCEPT, &IF_MATCH, &IF_NONE_MATCH] {
+                    let headers = headers(name, &[&text]);
+                    accepts_json(&headers);
+                    let _ = check_if_match(&headers, 1);
+                    let _ = unless_known(&headers, 1, ());
+                }
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use axum::extract::Request;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -18,6 +18,9 @@ use utoipa::ToSchema;
 
 use crate::database;
 use crate::problem_types::{self, ProblemType};
+
+/// How to authenticate (RFC 6750, section 3).
+const CHALLENGE: &str = r#"Bearer realm="order-processing""#;
 
 /// A refusal or failure, on its way to the client.
 #[derive(Clone, Debug)]
@@ -88,10 +91,18 @@ impl Problem {
         Self::new(&problem_types::VALIDATION_FAILED).with("errors", json!(errors))
     }
 
-    /// There is no token, or none that is known.
+    /// There is no token.
     pub fn unauthorized() -> Self {
         let mut problem = Self::new(&problem_types::UNAUTHORIZED);
-        problem.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+        problem.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE)));
+        problem
+    }
+
+    /// There is a token, and it is not accepted. `reason` is a sentence without quotes.
+    pub fn invalid_token(reason: &'static str) -> Self {
+        let mut problem = Self::new(&problem_types::UNAUTHORIZED).because(reason);
+        let challenge = format!(r#"{CHALLENGE}, error="invalid_token", error_description="{reason}""#);
+        problem.headers.extend(HeaderValue::try_from(challenge).ok().map(|value| (WWW_AUTHENTICATE, value)));
         problem
     }
 
@@ -120,6 +131,13 @@ impl Problem {
     #[must_use]
     pub fn with(mut self, member: &'static str, value: Value) -> Self {
         self.members.push((member, value));
+        self
+    }
+
+    /// The same problem with the entity tag that the thing has now.
+    #[must_use]
+    pub fn with_etag(mut self, etag: &str) -> Self {
+        self.headers.extend(HeaderValue::try_from(etag).ok().map(|etag| (ETAG, etag)));
         self
     }
 

@@ -58,6 +58,17 @@ problem_types! {
     /// There is no token, or none that is known.
     UNAUTHORIZED: UNAUTHORIZED "unauthorized", "Not authenticated",
         "Send a valid access token in the header Authorization.";
+    /// No key is known that the token could be checked with.
+    AUTHENTICATION_UNAVAILABLE: SERVICE_UNAVAILABLE "authentication_unavailable",
+        "The access token cannot be checked right now",
+        "Nothing was done: the issuer of the token cannot be reached. Keep the token, and send the request again soon.",
+        retry after 5;
+    /// The client takes no JSON.
+    NOT_ACCEPTABLE: NOT_ACCEPTABLE "not_acceptable", "Answers are JSON",
+        "Send the header Accept with application/json in it, or leave it out.";
+    /// If-Match names another version.
+    PRECONDITION_FAILED: PRECONDITION_FAILED "precondition_failed", "It has changed, or never was as If-Match says",
+        "Nothing was done: read it again, decide anew, and send the ETag that you have got then.";
     /// Nothing has this path.
     ROUTE_NOT_FOUND: NOT_FOUND "route_not_found", "Route not found", "There is nothing here: check the path.";
     /// Something has this path, but not with this method.

@@ -3,6 +3,7 @@
 #![expect(clippy::doc_markdown, reason = "the descriptions are shown by --help, where backticks would be noise")]
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -56,16 +57,9 @@ pub struct Settings {
     #[arg(long, env, default_value_t = 1024, value_name = "COUNT")]
     pub max_concurrent_requests: usize,
 
-    /// Access tokens of demo users. Not a secret to rely on: for trying the system out.
-    #[arg(
-        long,
-        env,
-        default_value = "thisisajwttoken=somerandomuserid",
-        value_delimiter = ',',
-        hide_env_values = true,
-        value_name = "TOKEN=USER,..."
-    )]
-    pub auth_demo_tokens: Vec<DemoToken>,
+    /// Who may use the API.
+    #[command(flatten)]
+    pub auth: AuthSettings,
 
     /// What the digests of idempotency keys and request bodies are made with; the same for all replicas. With another
     /// one, earlier keys are forgotten.
@@ -95,6 +89,77 @@ impl Settings {
     pub fn limits(&self) -> Limits {
         Limits { request_timeout: self.request_timeout, max_concurrent_requests: self.max_concurrent_requests }
     }
+}
+
+/// How users are told apart.
+#[derive(Args, Clone, Debug)]
+pub struct AuthSettings {
+    /// Whether users have the demo tokens or signed ones of an issuer.
+    #[arg(long, env, default_value_t = AuthMode::Demo, value_enum)]
+    pub auth_mode: AuthMode,
+
+    /// Access tokens of demo users. Not a secret to rely on: for trying the system out.
+    #[arg(
+        long,
+        env,
+        default_value = "thisisajwttoken=somerandomuserid",
+        value_delimiter = ',',
+        hide_env_values = true,
+        value_name = "TOKEN=USER,..."
+    )]
+    pub auth_demo_tokens: Vec<DemoToken>,
+
+    /// Where the issuer publishes its signing keys as a JWK Set.
+    #[arg(long, env, value_parser = filled, value_name = "URL")]
+    pub auth_jwt_jwks_url: Option<String>,
+
+    /// A file with the signing keys instead: a JWK Set, a JWK, or a public key as PEM. It is read
+    /// again every few seconds.
+    #[arg(long, env, value_name = "FILE")]
+    pub auth_jwt_key_file: Option<PathBuf>,
+
+    /// The issuer: what the claim iss must be.
+    #[arg(long, env, value_parser = filled, value_name = "TEXT")]
+    pub auth_jwt_issuer: Option<String>,
+
+    /// What this API is called by the issuer: the claim aud must be it or name it.
+    #[arg(long, env, value_parser = filled, value_name = "TEXT")]
+    pub auth_jwt_audience: Option<String>,
+
+    /// How far the clocks of the issuer and of this service may differ, at most 10m.
+    #[arg(long, env, default_value = "30s", value_parser = leeway, value_name = "DURATION")]
+    pub auth_jwt_leeway: Duration,
+}
+
+impl AuthSettings {
+    /// The names of those that only signed tokens need and that are set.
+    pub(crate) fn jwt_settings_in_use(&self) -> Vec<&'static str> {
+        let settings = [
+            ("AUTH_JWT_JWKS_URL", self.auth_jwt_jwks_url.is_some()),
+            ("AUTH_JWT_KEY_FILE", self.auth_jwt_key_file.is_some()),
+            ("AUTH_JWT_ISSUER", self.auth_jwt_issuer.is_some()),
+            ("AUTH_JWT_AUDIENCE", self.auth_jwt_audience.is_some()),
+        ];
+        settings.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect()
+    }
+}
+
+/// Where users come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AuthMode {
+    /// A fixed list of tokens. For trying the system out.
+    Demo,
+    /// Signed tokens of an issuer.
+    Jwt,
+}
+
+fn filled(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("must not be empty: leave it unset instead") } else { Ok(text.to_owned()) }
+}
+
+fn leeway(text: &str) -> Result<Duration, String> {
+    let leeway = humantime::parse_duration(text).map_err(|problem| problem.to_string())?;
+    if leeway <= Duration::from_mins(10) { Ok(leeway) } else { Err("must be 10m at most".to_owned()) }
 }
 
 /// Whether the durability settings of PostgreSQL are insisted on.

@@ -18,13 +18,11 @@ pub async fn scope<Work: Future>(traceparent: Option<String>, work: Work) -> Wor
     TRACEPARENT.scope(traceparent, work).await
 }
 
-/// The trace that a request names, or a new one.
+/// The trace that a request names, or a new one. Two names are none.
 pub fn of_request(headers: &HeaderMap) -> String {
-    headers
-        .get("traceparent")
-        .and_then(|value| value.to_str().ok())
-        .filter(|value| is_traceparent(value))
-        .map_or_else(new_traceparent, str::to_owned)
+    let mut given = headers.get_all("traceparent").iter();
+    let (Some(value), None) = (given.next(), given.next()) else { return new_traceparent() };
+    value.to_str().ok().and_then(known_part).unwrap_or_else(new_traceparent)
 }
 
 fn new_traceparent() -> String {
@@ -32,21 +30,17 @@ fn new_traceparent() -> String {
     format!("00-{}-{span:016x}-01", Uuid::new_v4().simple())
 }
 
-fn is_traceparent(value: &str) -> bool {
+/// What version 00 says of a `traceparent`. A later version may have more behind it, and means the same by the rest.
+fn known_part(value: &str) -> Option<String> {
     let fields: Vec<&str> = value.split('-').collect();
-    let [version, trace_id, parent_id, flags] = fields[..] else {
-        return false;
-    };
+    let [version, trace_id, parent_id, flags, ref more @ ..] = fields[..] else { return None };
     let is_hex = |field: &str, length| {
         field.len() == length && field.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };
-    let is_not_zero = |field: &str| field.bytes().any(|byte| byte != b'0');
-    version == "00"
-        && is_hex(trace_id, 32)
-        && is_not_zero(trace_id)
-        && is_hex(parent_id, 16)
-        && is_not_zero(parent_id)
-        && is_hex(flags, 2)
+    let is_id = |field: &str, length| is_hex(field, length) && field.bytes().any(|byte| byte != b'0');
+    let is_version = is_hex(version, 2) && version != "ff" && (version != "00" || more.is_empty());
+    let is_whole = is_version && is_id(trace_id, 32) && is_id(parent_id, 16) && is_hex(flags, 2);
+    is_whole.then(|| format!("00-{trace_id}-{parent_id}-{flags}"))
 }
 
 #[cfg(test)]
@@ -59,6 +53,13 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("traceparent", given.parse().expect("a header"));
         assert_eq!(of_request(&headers), given);
+        headers.insert(
+            "traceparent",
+            "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more".parse().expect("a header"),
+        );
+        assert_eq!(of_request(&headers), given);
+        headers.append("traceparent", given.parse().expect("a header"));
+        assert_ne!(of_request(&headers), given, "two are none");
     }
 
     #[test]
@@ -69,12 +70,13 @@ mod tests {
             "00-00000000000000000000000000000000-b7ad6b7169203331-01",
             "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
             "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
         ] {
             let mut headers = HeaderMap::new();
             headers.insert("traceparent", given.parse().expect("a header"));
             let made = of_request(&headers);
             assert_ne!(made, given);
-            assert!(is_traceparent(&made), "{made}");
+            assert_eq!(known_part(&made).as_ref(), Some(&made));
         }
     }
 }

@@ -202,6 +202,7 @@ impl Run<'_> {
         let settings = [
             ("DELIVERY_DELAY", DELIVERY_DELAY.to_owned()),
             ("UNPAID_EXPIRY", UNPAID_EXPIRY.to_owned()),
+            ("AUTH_MODE", "demo".to_owned()),
             ("AUTH_DEMO_TOKENS", tokens.join(",")),
         ];
         let mut stack = background::start(&dir, Life::Ours, &settings)?;

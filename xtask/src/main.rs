@@ -12,6 +12,7 @@ mod logs;
 mod parked;
 mod ps;
 mod reconcile;
+mod token;
 
 mod bench;
 mod chaos;
@@ -61,6 +62,8 @@ enum Task {
     /// List, show, replay or discard the messages that could not be applied.
     #[command(subcommand)]
     Parked(parked::Command),
+    /// Print an access token for a system that was started with `AUTH_MODE=jwt`.
+    Token(token::Options),
     /// Run every test, with a private PostgreSQL and RabbitMQ and a complete system of its own.
     Test(test::Options),
     /// Break everything that can break under load, then check that no promise was broken.
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Task::Logs(options) => logs::run(&options),
         Task::Reconcile(options) => reconcile::run(&options),
         Task::Parked(command) => parked::run(&command),
+        Task::Token(options) => token::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Chaos(options) => chaos::run(&options),
         Task::Bench(options) => bench::run(&options),

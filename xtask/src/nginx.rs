@@ -1,11 +1,12 @@
 //! A private nginx in front of the services, with `gateway/gateway.conf.template` rendered for this machine.
 
+use std::env;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
 use crate::paths;
@@ -23,9 +24,14 @@ pub(crate) fn prepare(layout: &Layout, address: SocketAddr, services: &[Part], p
     let folder = layout.folder("gateway")?;
     let ours = paths::root().join("gateway");
     let template = fs::read_to_string(ours.join("gateway.conf.template"))?;
-    let limit = plan.gateway_max_concurrent_requests;
-    let rendered = render(&template, address, &layout.log("gateway-access"), &ours.join("public"), limit);
-    fs::write(folder.join("gateway.conf"), rendered)?;
+    let variables = [
+        ("GATEWAY_LISTEN", address.to_string()),
+        ("GATEWAY_ACCESS_LOG", layout.log("gateway-access").display().to_string()),
+        ("GATEWAY_PUBLIC", ours.join("public").display().to_string()),
+        ("GATEWAY_MAX_CONCURRENT_REQUESTS", plan.gateway_max_concurrent_requests.to_string()),
+        ("CORS_ALLOWED_ORIGINS", origins()?),
+    ];
+    fs::write(folder.join("gateway.conf"), render(&template, &variables))?;
     fs::write(folder.join("nginx.conf"), configuration(&folder, services, &plan.detours))?;
     let text = |path: &Path| path.to_str().map(str::to_owned).context("the path of the stack is not UTF-8");
     let args = vec![
@@ -69,16 +75,23 @@ pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     (loopback, address.port()).into()
 }
 
-fn render(template: &str, address: SocketAddr, access_log: &Path, public: &Path, max_concurrent_requests: u32) -> String {
-    template
-        .replace("${GATEWAY_LISTEN}", &address.to_string())
-        .replace("${GATEWAY_ACCESS_LOG}", &access_log.display().to_string())
-        .replace("${GATEWAY_PUBLIC}", &public.display().to_string())
-        .replace("${GATEWAY_MAX_CONCURRENT_REQUESTS}", &max_concurrent_requests.to_string())
-        .replace("${ORDERS_UPSTREAM}", "orders")
-        .replace("${PAYMENTS_UPSTREAM}", "payments")
-        // Never asked: the upstreams are blocks of addresses.
-        .replace("${RESOLVER}", "127.0.0.1")
+/// The template with these variables, and with upstreams that are blocks of addresses, for which nobody is asked.
+fn render(template: &str, variables: &[(&str, String)]) -> String {
+    let fixed = [("ORDERS_UPSTREAM", "orders"), ("PAYMENTS_UPSTREAM", "payments"), ("RESOLVER", "127.0.0.1")];
+    let variables = variables.iter().map(|(name, value)| (*name, value.as_str())).chain(fixed);
+    variables.fold(template.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
+}
+
+/// The setting of the gateway, which gets it from here as it is.
+fn origins() -> Result<String> {
+    let origins = env::var_os("CORS_ALLOWED_ORIGINS").unwrap_or_default();
+    let origins = origins.to_str().context("CORS_ALLOWED_ORIGINS is not UTF-8")?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b":/.-_[]*,".contains(&byte);
+    ensure!(
+        origins.bytes().all(is_plain),
+        "CORS_ALLOWED_ORIGINS must be origins such as https://shop.example, separated by commas, or *"
+    );
+    Ok(origins.to_owned())
 }
 
 fn configuration(folder: &Path, services: &[Part], detours: &Detours) -> String {
@@ -131,8 +144,10 @@ mod tests {
     #[test]
     fn every_variable_of_the_template_is_replaced() {
         let template = include_str!("../../gateway/gateway.conf.template");
-        let (address, log, public) = ((Ipv4Addr::LOCALHOST, 8000).into(), Path::new("/log"), Path::new("/public"));
-        let rendered = render(template, address, log, public, 17);
+        let names = ["GATEWAY_ACCESS_LOG", "GATEWAY_PUBLIC", "GATEWAY_MAX_CONCURRENT_REQUESTS", "CORS_ALLOWED_ORIGINS"];
+        let mut variables = vec![("GATEWAY_LISTEN", "127.0.0.1:8000".to_owned())];
+        variables.extend(names.map(|name| (name, "17".to_owned())));
+        let rendered = render(template, &variables);
         assert!(rendered.contains("listen 127.0.0.1:8000 "));
         assert!(rendered.contains("limit_conn gateway_requests 17;"));
         assert!(!rendered.contains("${"), "{rendered}");

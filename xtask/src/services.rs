@@ -9,6 +9,7 @@ use crate::ports::Ports;
 use crate::probe::Probe;
 use crate::process::{Environment, Part, Stage};
 use crate::stack::{Layout, Plan};
+use crate::token;
 
 pub(crate) const ORDERS: &str = "orders-service";
 pub(crate) const PAYMENTS: &str = "payments-service";
@@ -48,6 +49,7 @@ const PAYMENTS_ROLES: &[Role] = &[
 
 pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &Backing) -> Result<Vec<Part>> {
     let mut parts = Vec::new();
+    let auth = token::settings()?;
     for (service, roles) in [(ORDERS, ORDERS_ROLES), (PAYMENTS, PAYMENTS_ROLES)] {
         let program = plan.binaries.join(service);
         ensure!(program.is_file(), "{} is missing", program.display());
@@ -62,6 +64,7 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &
                 ("LISTEN_ADDR".to_owned(), format!("127.0.0.1:{public}")),
                 ("ADMIN_ADDR".to_owned(), format!("127.0.0.1:{admin}")),
             ];
+            variables.extend(auth.iter().cloned());
             variables.extend(roles.iter().map(|role| {
                 let url = detour(role.of, &url_of(role, backing.postgres));
                 (role.variable.to_owned(), url)

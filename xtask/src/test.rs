@@ -131,6 +131,7 @@ impl Run {
             ..Plan::for_tests(Extent::Whole)
         };
         let settings = [
+            ("AUTH_MODE", "demo".to_owned()),
             ("DELIVERY_DELAY", "2s".to_owned()),
             // In the working folder of each process, so that one of them can be chosen.
             ("CRASH_POINTS", "crash-points".to_owned()),

@@ -18,7 +18,7 @@ use crate::paths::{self, StackDir};
 use crate::print;
 use crate::stack::{Data, Detours, Durability, Extent, Plan};
 use crate::supervisor::Event;
-use crate::{install, nginx, ports, postgres, progress, services, signals, state};
+use crate::{install, nginx, ports, postgres, progress, services, signals, state, token};
 
 /// What `up` runs, and where.
 #[derive(clap::Args)]
@@ -179,9 +179,18 @@ fn welcome(dir: &Path, gateway: &str, began: Instant, how_to_stop: &str) {
 
     print::out(format_args!(
         "\nReady after {:.1} s: {gateway}/api\n\nPlace a first order:\n  \
-         curl -i {gateway}/api/orders -H 'Authorization: {}' -H 'Content-Type: application/json' -d '{{\"bill\": 62243}}'\n\n\
+         curl -i {gateway}/api/orders -H {} -H 'Content-Type: application/json' -d '{{\"bill\": 62243}}'\n\n\
          {how_to_stop} `cargo xtask ps` lists the processes, `cargo xtask logs orders-service` prints a log.",
         began.elapsed().as_secs_f32(),
-        progress::token(),
+        authorization(),
     ));
+}
+
+/// The header, as it is typed into a shell.
+fn authorization() -> String {
+    if token::uses_local_key() {
+        return "\"Authorization: Bearer $(cargo xtask token --user alice)\"".to_owned();
+    }
+    let token = if token::is_signed() { "Bearer <a token of your issuer>".to_owned() } else { progress::token() };
+    format!("'Authorization: {token}'")
 }

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
-use service_kit::testing::ALICE;
+use service_kit::testing::{ALICE, TOKEN};
 use sqlx::PgPool;
 
 use crate::helpers::TestApp;
@@ -20,7 +20,8 @@ async fn a_request_without_a_known_token_is_refused(database: PgPool) {
             (Method::GET, "/api/orders/0197f1c2-7b1e-7c3a-9d41-2f0f6f1f7a10/events"),
         ] {
             let answer = service.client.send(method, path, token, &json!({"bill": 1})).await;
-            assert_eq!(answer.headers.get("www-authenticate").expect("a challenge"), "Bearer");
+            let challenge = answer.headers["www-authenticate"].to_str().expect("text");
+            assert!(challenge.starts_with("Bearer realm="), "{challenge}");
             answer.expect_problem(StatusCode::UNAUTHORIZED, "unauthorized");
         }
     }
@@ -61,4 +62,17 @@ async fn a_request_keeps_its_id(database: PgPool) {
     assert_eq!(answer.headers.get("x-request-id").expect("an id"), "my-request");
     let problem = answer.expect_problem(StatusCode::UNAUTHORIZED, "unauthorized");
     assert_eq!(problem["requestId"], "my-request");
+}
+
+#[sqlx::test(migrations = false)]
+async fn nothing_is_done_for_who_cannot_read_the_answer(database: PgPool) {
+    let service = TestApp::start(database).await;
+    let post = |accept: &str| {
+        let request = Request::post("/api/orders").header("authorization", TOKEN).header("accept", accept);
+        request.header("content-type", "application/json").body(Body::from("{\"bill\": 1}")).expect("a request")
+    };
+    let answer = service.client.send_raw(post("text/html")).await;
+    answer.expect_problem(StatusCode::NOT_ACCEPTABLE, "not_acceptable");
+    assert_eq!(service.get("/api/orders").await.expect(StatusCode::OK), json!([]));
+    service.client.send_raw(post("text/html, */*;q=0.1")).await.expect(StatusCode::CREATED);
 }

@@ -1,8 +1,11 @@
 //! `DELETE /api/orders/{id}`.
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
 use serde_json::json;
+use service_kit::testing::{Answer, TOKEN};
 use shared_events::events::ProcessedStatus;
+use shared_events::ids::OrderId;
 use sqlx::PgPool;
 
 use crate::helpers::{TestApp, processed};
@@ -65,4 +68,36 @@ async fn a_paid_order_can_be_cancelled_until_it_is_delivered(database: PgPool) {
     let refusal = service.delete_order(delivered).await;
     refusal.expect_problem(StatusCode::CONFLICT, "order_not_cancellable");
     assert_eq!(service.get_order(delivered).await["status"], "delivered");
+}
+
+async fn delete_if_match(service: &TestApp, id: OrderId, if_match: &str) -> Answer {
+    let request = Request::delete(format!("/api/orders/{id}")).header("authorization", TOKEN);
+    service.client.send_raw(request.header("if-match", if_match).body(Body::empty()).expect("a request")).await
+}
+
+#[sqlx::test(migrations = false)]
+async fn an_order_that_has_changed_since_it_was_read_is_not_cancelled(database: PgPool) {
+    let service = TestApp::start(database).await;
+    let id = service.placed_order().await;
+    service.hear(vec![processed(id, 3, ProcessedStatus::Declined)]).await;
+    for outdated in ["\"1\"", "\"1\", \"7\"", "W/\"2\"", "2", ""] {
+        let answer = delete_if_match(&service, id, outdated).await;
+        assert_eq!(answer.headers["etag"], "\"2\"", "{outdated}");
+        answer.expect_problem(StatusCode::PRECONDITION_FAILED, "precondition_failed");
+    }
+    assert_eq!(service.get_order(id).await["status"], "declined");
+    let answer = delete_if_match(&service, id, "\"1\", \"2\"").await;
+    assert_eq!(answer.headers["etag"], "\"3\"");
+    assert_eq!(answer.expect(StatusCode::OK)["status"], "cancelled");
+    // The tag of the first answer is good for a repetition.
+    assert_eq!(delete_if_match(&service, id, "\"3\"").await.expect(StatusCode::OK)["status"], "cancelled");
+}
+
+#[sqlx::test(migrations = false)]
+async fn any_order_that_there_is_matches_a_star(database: PgPool) {
+    let service = TestApp::start(database).await;
+    let id = service.placed_order().await;
+    assert_eq!(delete_if_match(&service, id, "*").await.expect(StatusCode::OK)["status"], "cancelled");
+    let answer = delete_if_match(&service, OrderId::generate(), "*").await;
+    answer.expect_problem(StatusCode::NOT_FOUND, "order_not_found");
 }

@@ -40,7 +40,7 @@ impl TestApp {
         let database = Database::connect_lazy(&url, 4).expect("a pool");
         let broker = Broker::new(&config.settings, "orders-service").expect("a broker");
         let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA, EVENTS);
-        let app = App::new(database, outbox, &config);
+        let app = App::new(database, outbox, &config).expect("sound settings");
         Self { client: Client::documented(http::routes(app.clone()), openapi::description()), app }
     }
 

@@ -8,6 +8,7 @@ mod create_order;
 mod documented;
 mod idempotency;
 mod interleavings;
+mod lists;
 mod parked;
 mod payment_processed;
 mod read_orders;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use axum::extract::FromRef;
 use axum::http::{Method, StatusCode};
 use orders_service::SCHEMA;
 use serde_json::{Value, json};
 use service_kit::admin::{self, Admin};
+use service_kit::auth::Authenticator;
 use service_kit::http::{Limits, Readiness};
 use service_kit::metrics::Metrics;
 use service_kit::parked::{self, Parked};
@@ -109,7 +111,7 @@ async fn only_who_has_the_token_may_deal_with_parked_messages(database: PgPool) 
     for (method, path) in routes {
         for token in ["", "thisisajwttoken", "a-token-of-operator", "Basic a-token-of-operators"] {
             let answer = operator.client.send(method.clone(), path, token, &Value::Null).await;
-            assert_eq!(answer.headers["www-authenticate"], "Bearer");
+            assert_eq!(answer.headers["www-authenticate"], r#"Bearer realm="order-processing""#);
             answer.expect_problem(StatusCode::UNAUTHORIZED, "unauthorized");
         }
         let disabled = client(operator.admin("")).send(method, path, "", &Value::Null).await;
@@ -190,6 +192,7 @@ fn admin_of(test: &TestApp, token: &str) -> Admin {
         database: test.app.database.clone(),
         schema: SCHEMA,
         readiness,
+        authenticator: Authenticator::from_ref(&test.app),
         metrics: Metrics::default(),
         outbox: test.app.outbox.clone(),
         topology: Topology::default(),

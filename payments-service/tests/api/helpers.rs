@@ -90,7 +90,7 @@ impl TestApp {
         let broker = Broker::new(&config.settings, "payments-service").expect("a broker");
         let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA, EVENTS);
         let processor = Arc::new(processor(book.clone()));
-        let app = App::new(database, outbox, processor.clone(), &config);
+        let app = App::new(database, outbox, processor.clone(), &config).expect("sound settings");
         let mut paying = app.clone();
         paying.processor_timeout = patience_of_pays.unwrap_or(app.processor_timeout);
         (

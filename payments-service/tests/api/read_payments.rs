@@ -139,3 +139,24 @@ async fn a_list_that_cannot_be_asked_for_is_refused(database: PgPool) {
     }
     service.get("/api/payments?limit=1000").await.expect(StatusCode::OK);
 }
+
+#[sqlx::test(migrations = false)]
+async fn a_list_can_be_filtered_by_time_and_leads_on_by_a_link(database: PgPool) {
+    let service = TestApp::start(database).await;
+    let (first, second) = (service.held_payment().await, service.held_payment().await);
+    let created_at = service.get_payment(first).await["createdAt"].as_str().expect("a time").to_owned();
+    let listed = async |query: &str| {
+        let answer = service.get(&format!("/api/payments?{query}")).await;
+        let link = answer.headers.get("link").map(|link| link.to_str().expect("text").to_owned());
+        let list = answer.expect(StatusCode::OK);
+        (list.as_array().expect("a list").iter().map(order_of).collect::<Vec<_>>(), link)
+    };
+    assert_eq!(listed(&format!("createdAfter={created_at}")).await, (vec![second], None));
+    assert_eq!(listed(&format!("createdBefore={created_at}")).await, (vec![], None));
+    let (page, link) = listed("status=pending&limit=1").await;
+    let link = link.expect("another page");
+    let query = link.strip_prefix("</api/payments?").and_then(|link| link.strip_suffix(">; rel=\"next\""));
+    assert_eq!((page, listed(query.expect("a link")).await), (vec![second], (vec![first], None)));
+    let answer = service.get("/api/payments?createdAfter=now").await;
+    answer.expect_problem(StatusCode::UNPROCESSABLE_ENTITY, "validation_failed");
+}

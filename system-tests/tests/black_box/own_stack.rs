@@ -26,6 +26,12 @@ impl OwnStack {
     /// Starts a stack with the same services as the common one, so many of each.
     #[track_caller]
     pub fn start(name: &str, replicas: usize) -> Self {
+        Self::start_with(name, replicas, &[])
+    }
+
+    /// The same with further settings.
+    #[track_caller]
+    pub fn start_with(name: &str, replicas: usize, settings: &[(&str, &str)]) -> Self {
         let plan = fs::read(stack::dir().join("plan.json")).expect("the common stack has a plan");
         let Plan { binaries } = serde_json::from_slice(&plan).expect("the plan can be read");
         let dir = stack::dir().with_file_name(name);
@@ -35,6 +41,7 @@ impl OwnStack {
         command.args(["--pdeathsig", "TERM", "--"]).arg(stack::xtask()).args(["up", "--fresh", "--dir"]).arg(&dir);
         command.arg("--binaries").arg(binaries).args(["--port", &port.to_string()]);
         command.args(["--replicas", &replicas.to_string()]).env("DELIVERY_DELAY", "1s");
+        command.envs(settings.iter().copied());
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("xtask can be run");
         let started = Self { dir, child };
         eventually("a stack of our own runs", || {
