@@ -63,3 +63,55 @@ impl<'a> Parcel<'a> {
             .with_timestamp(newest.timestamp().cast_unsigned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use shared_events::events::{CancelReason, Event, PaymentCancel, PaymentCreate};
+    use shared_events::ids::{OrderId, UserId};
+    use shared_events::money::{Currency, MinorUnits};
+
+    use super::*;
+
+    fn create() -> Message {
+        let (created_by, bill) = (UserId("somerandomuserid".to_owned()), MinorUnits(1));
+        let order_id = OrderId::generate();
+        Message::in_trace(&PaymentCreate { order_id, created_by, bill, currency: Currency::DEFAULT }, None)
+    }
+
+    fn cancel() -> Message {
+        Message::in_trace(&PaymentCancel { order_id: OrderId::generate(), reason: CancelReason::User }, None)
+    }
+
+    #[test]
+    fn a_lone_event_is_its_own_message() {
+        let messages = [create()];
+        let [parcel] = &pack(&messages)[..] else { panic!("one parcel") };
+        assert_eq!(parcel.id, messages[0].id);
+        let body: Value = serde_json::from_slice(&parcel.body("/a-service").expect("a body")).expect("JSON");
+        assert_eq!(body["id"], messages[0].id.to_string());
+        let content_type = parcel.properties().content_type().as_ref().map(ToString::to_string);
+        assert_eq!(content_type.as_deref(), Some("application/cloudevents+json"));
+    }
+
+    #[test]
+    fn events_travel_with_others_of_their_kind_only_and_with_so_many_at_most() {
+        let mut messages: Vec<Message> = (0..EVENTS + 1).map(|_| create()).collect();
+        messages.insert(1, cancel());
+        let parcels = pack(&messages);
+        let sizes: Vec<_> = parcels.iter().map(|parcel| (parcel.event, parcel.messages.len())).collect();
+        assert_eq!(sizes, [(PaymentCancel::NAME, 1), (PaymentCreate::NAME, EVENTS), (PaymentCreate::NAME, 1)]);
+    }
+
+    #[test]
+    fn a_batch_has_an_id_of_its_own_and_every_event_in_order() {
+        let messages = [create(), create()];
+        let [parcel] = &pack(&messages)[..] else { panic!("one parcel") };
+        assert!(messages.iter().all(|message| message.id != parcel.id));
+        let body: Vec<Value> = serde_json::from_slice(&parcel.body("/a-service").expect("a body")).expect("JSON");
+        let ids: Vec<_> = body.iter().map(|event| event["id"].as_str().map(str::to_owned)).collect();
+        assert_eq!(ids, messages.map(|message| Some(message.id.to_string())));
+        let content_type = parcel.properties().content_type().as_ref().map(ToString::to_string);
+        assert_eq!(content_type.as_deref(), Some("application/cloudevents-batch+json"));
+    }
+}

@@ -94,6 +94,31 @@ async fn messages_that_cannot_be_applied_are_parked_with_a_reason(database: PgPo
 }
 
 #[sqlx::test(migrations = false)]
+async fn of_a_batch_in_one_message_what_cannot_be_applied_is_parked_alone(database: PgPool) {
+    let (services, hands) = (Services::start(database).await, Hands::new().await);
+    let known = services.place_order().await;
+    services.payment_becomes(known, "pending").await;
+    let new = [(); 3].map(|()| shared_events::ids::OrderId::generate());
+    let create =
+        |id, bill: i64| json!({"orderId": id, "createdBy": "somerandomuserid", "bill": bill, "currency": "USD"});
+    let events = [
+        event(CREATE, new[0], &create(new[0], 1)),
+        event(CREATE, known, &create(known, 1)),
+        event(CREATE, new[1], &create(new[1], 2)),
+        b"{}".to_vec(),
+        event(CREATE, new[2], &create(new[2], 3)),
+    ];
+    hands.publish(&services, CREATE, &[b"[".as_slice(), &events.join(b",".as_slice()), b"]"].concat()).await;
+    for id in new {
+        services.payment_becomes(id, "pending").await;
+    }
+    services.count_becomes("select count(*) from payments.parked where reason like 'malformed%'", 1).await;
+    services.count_becomes("select count(*) from payments.parked where reason like 'impossible%'", 1).await;
+    services.count_becomes("select count(*) from payments.parked", 2).await;
+    services.stop().await;
+}
+
+#[sqlx::test(migrations = false)]
 async fn what_a_queue_gave_up_on_is_parked(database: PgPool) {
     let (services, hands) = (Services::start(database).await, Hands::new().await);
     services.place_order().await;
