@@ -86,16 +86,15 @@ impl Outbox {
 
     /// Forgets events of ours that their consumer has settled.
     pub async fn forget(&self, settled: &[Uuid]) -> Result<(), sqlx::Error> {
-        let statement = format!("delete from {}.outbox where id = any($1)", self.table.schema);
-        sqlx::query(AssertSqlSafe(statement)).bind(settled).execute(&self.table.database).await.map(drop)
+        self.table.forget(settled).await
     }
 }
 
 /// The rows, as the relay works with them.
 #[derive(Clone)]
 pub(crate) struct Table {
-    database: Database,
-    schema: &'static str,
+    pub(crate) database: Database,
+    pub(crate) schema: &'static str,
 }
 
 impl Table {
@@ -127,5 +126,11 @@ impl Table {
             self.schema
         );
         sqlx::query(AssertSqlSafe(statement)).bind(ids).execute(&self.database).await.map(drop)
+    }
+
+    /// Deletes events that are settled.
+    pub(crate) async fn forget(&self, settled: &[Uuid]) -> Result<(), sqlx::Error> {
+        let statement = format!("delete from {}.outbox where id = any($1)", self.schema);
+        sqlx::query(AssertSqlSafe(statement)).bind(settled).execute(&self.database).await.map(drop)
     }
 }

@@ -28,7 +28,15 @@ const STATEMENT_TIMEOUT: &str = "8s";
 const LOCK_TIMEOUT: &str = "5s";
 /// Every statement here finds its rows by an index. Without being told, PostgreSQL would read all of a small table
 /// instead, and keep to that plan for minutes while the table grows. Nothing here runs so long that compiling it pays.
-const OFF: [&str; 4] = ["enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"];
+const PLANNER: [(&str, &str); 6] = [
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("enable_material", "off"),
+    // A hundred times the default: going through all of an index must seem dear even where it has only a few rows.
+    ("cpu_tuple_cost", "1"),
+    ("jit", "off"),
+];
 /// After which a statement has no answer: longer than waiting for a connection and the server together.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(12);
 /// How long a pool that was given up may take to close what still works of it.
@@ -58,7 +66,7 @@ impl Database {
         let options = PgConnectOptions::from_str(url)
             .context("the database URL cannot be read")?
             .options([("statement_timeout", STATEMENT_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)])
-            .options(OFF.map(|setting| (setting, "off")));
+            .options(PLANNER);
         let current = RwLock::new(Current { pool: new_pool(&options, max_connections), generation: 0 });
         Ok(Self(Arc::new(Login { options, max_connections, current })))
     }

@@ -19,12 +19,17 @@ use crate::contract::Contract;
 use crate::http::{Limits, with_conventions};
 use crate::openapi::Description;
 
+pub mod plans;
+
 /// The token of the demo user `somerandomuserid`.
 pub const TOKEN: &str = "thisisajwttoken";
 /// The token of another demo user, `alice`.
 pub const ALICE: &str = "alice-token";
 /// Both, as the setting `AUTH_DEMO_TOKENS`.
 pub const DEMO_TOKENS: &str = "thisisajwttoken=somerandomuserid,alice-token=alice";
+
+/// Those that the bootstrap makes.
+const SCHEMAS: [&str; 3] = ["orders", "payments", "sandbox"];
 
 /// Sets up roles and schemas in the empty database of a test, as an operator would.
 pub async fn bootstrap(superuser: &PgPool) {

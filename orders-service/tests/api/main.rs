@@ -11,5 +11,6 @@ mod interleavings;
 mod lists;
 mod parked;
 mod payment_processed;
+mod plans;
 mod read_orders;
 mod timers;

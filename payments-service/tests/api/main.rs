@@ -16,6 +16,7 @@ mod pay_at_once;
 mod pay_refusals;
 mod payment_cancel;
 mod payment_create;
+mod plans;
 mod read_payments;
 mod refunds;
 mod settlement;

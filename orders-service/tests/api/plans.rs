@@ -1,0 +1,26 @@
+//! What every statement costs however many rows there are.
+
+use orders_service::SCHEMA;
+use service_kit::testing::plans::{OF_THE_KIT, Statements, expect_flat_but_for};
+use service_kit::testing::url_as;
+use sqlx::PgPool;
+
+use crate::helpers::TestApp;
+
+/// Where the planner is most inclined to read a whole table.
+const A_HANDFUL: i32 = 5;
+const MANY: i32 = 50_000;
+
+#[sqlx::test(migrations = false)]
+async fn every_statement_finds_its_rows_by_an_index_however_many_there_are(superuser: PgPool) {
+    TestApp::start(superuser.clone()).await;
+    let url = url_as(&superuser, "orders_service", "orders-demo-password");
+    let statements = Statements::checked(&url, SCHEMA).await.with_the_kits().await;
+    let mut reads = statements.reads().await;
+    for rows in [A_HANDFUL, MANY] {
+        sqlx::query(include_str!("plans.sql")).bind(rows).execute(&superuser).await.expect("the tables are filled");
+        sqlx::raw_sql("analyze").execute(&superuser).await.expect("the planner knows how they are filled");
+        reads.extend(statements.reads().await);
+    }
+    expect_flat_but_for(&OF_THE_KIT, &reads);
+}

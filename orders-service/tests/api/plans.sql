@@ -1,0 +1,23 @@
+-- Fills every table up to $1 rows.
+with n as (
+    select n, md5(n::text)::uuid as id from generate_series(1, $1) as n
+), placed as (
+    insert into orders.orders (id, created_by, status, bill, currency, deliver_at, expires_at)
+    select id, 'user ' || n % 100, (array['created', 'confirmed', 'delivered'])[n % 3 + 1], n, 'EUR', now(), now()
+    from n
+    on conflict do nothing
+), remembered as (
+    insert into orders.order_events (order_id, version, status, cause)
+    select id, 1, 'confirmed', 'payment_paid' from n
+    on conflict do nothing
+), claimed as (
+    insert into orders.idempotency_keys (scope, fingerprint, order_id)
+    select id::text::bytea, '', id from n
+    on conflict do nothing
+), announced as (
+    insert into orders.outbox (id, event, order_id, data)
+    select id, 'payment-create-event', id, '{}' from n
+    on conflict do nothing
+)
+insert into orders.parked (queue, body, reason)
+select 'a queue', '', 'a reason' from n

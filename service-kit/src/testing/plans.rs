@@ -1,0 +1,240 @@
+//! How PostgreSQL would carry out every statement of a service, seen on one of the service's own connections.
+//!
+//! All statements are prepared there as the service prepares them, and the server is asked for the plan that it keeps for
+//! any parameters. Nobody can forget to have a new statement looked at: those that the compiler checks are in `.sqlx`, the
+//! few others are counted in the source.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Executor, Row, SqlSafeStr};
+
+use crate::metrics::Stored;
+use crate::outbox::Table;
+use crate::parked::{self, Parked};
+use crate::pool::Database;
+use crate::{idempotency, testing};
+
+/// Rows pass through these as they come, so that a limit above them holds below them.
+const PASS_ON: [&str; 4] = ["Limit", "LockRows", "Result", "Subquery Scan"];
+/// These find no rows of their own: what they are given was found below them.
+const TAKE: [&str; 2] = ["ModifyTable", "Bitmap Heap Scan"];
+
+/// The exceptions among the statements that the kit makes for each service's schema.
+pub const OF_THE_KIT: [Exception; 4] = [
+    Exception {
+        statement: "select exists (select from",
+        read: "on outbox",
+        why: "it ends at the first event that is due, and if none is, the outbox holds only what has no receipt yet. An \
+              index by time would be paid for by every order",
+    },
+    Exception {
+        statement: "next_attempt_at <= now() and event = any($1)",
+        read: "using outbox_pkey",
+        why: "it ends at the limit, and what it passes over has been sent within the last seconds, or waits for a queue \
+              that is crowded",
+    },
+    Exception {
+        statement: "count(*) as outbox_events",
+        read: "on outbox",
+        why: "it counts the events that have no receipt yet, when somebody asks for metrics",
+    },
+    Exception {
+        statement: "count(*) as outbox_events",
+        read: "using parked_pkey",
+        why: "it counts the parked messages, when somebody asks for metrics",
+    },
+];
+
+/// The statements of one schema, prepared on a single connection.
+pub struct Statements {
+    database: Database,
+    schema: &'static str,
+}
+
+/// A part of a plan that finds rows of a table.
+#[derive(Debug)]
+pub struct Read {
+    /// How, and by which index: `Index Scan using orders_pkey`.
+    pub how: String,
+    /// Whether it looks them up by an index or ends at a limit, so that it costs the same however many others there are.
+    pub is_flat: bool,
+    /// The whole statement.
+    pub statement: String,
+}
+
+/// A read that is known to cost more the more rows there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Exception {
+    /// A part of the statement.
+    pub statement: &'static str,
+    /// What is read: the end of [`Read::how`].
+    pub read: &'static str,
+    /// Why it may.
+    pub why: &'static str,
+}
+
+impl Statements {
+    /// Those of `schema` that the compiler has checked. The URL is that of the service.
+    pub async fn checked(url: &str, schema: &'static str) -> Self {
+        // What is prepared is known to a single connection.
+        let database = Database::connect_lazy(url, 1).expect("a pool");
+        for statement in checked_statements().into_iter().filter(|statement| names(statement, schema)) {
+            (&database).prepare(AssertSqlSafe(statement).into_sql_str()).await.expect("the statement can be prepared");
+        }
+        sqlx::raw_sql("set plan_cache_mode = force_generic_plan").execute(&database).await.expect("a setting");
+        Self { database, schema }
+    }
+
+    /// And those that the kit makes for each service's schema, of which there must be nothing stored yet.
+    pub async fn with_the_kits(self) -> Self {
+        let before = self.prepared().await.len();
+        self.execute_the_kits().await.expect("the kit's statements run");
+        assert_eq!(
+            self.prepared().await.len() - before,
+            statements_made_at_run_time(),
+            "every statement that is made at run time is executed in {}, to have its plan looked at",
+            file!()
+        );
+        self
+    }
+
+    async fn execute_the_kits(&self) -> Result<(), sqlx::Error> {
+        let Self { database, schema } = self;
+        let table = Table { database: database.clone(), schema };
+        table.has_due().await?;
+        table.claim(&["an-event"]).await?;
+        table.release(&[]).await?;
+        table.forget(&[]).await?;
+        let (queue, reason, replay_of) = (String::new(), String::new(), Some(0));
+        let parked = Parked { queue, message_id: None, body: Vec::new(), reason, replay_of };
+        parked::insert(database, schema, &parked).await?;
+        parked::list(database, schema, 0, 1).await?;
+        parked::find(database, schema, 0).await?;
+        parked::discard(database, schema, 0).await?;
+        parked::forget(database, schema, &[]).await?;
+        idempotency::forget_older_than(database, schema, Duration::from_hours(1)).await?;
+        Stored::read(database, schema).await.map(drop)
+    }
+
+    /// All reads of all plans, as the tables are filled now.
+    pub async fn reads(&self) -> Vec<Read> {
+        let first_columns = self.first_columns().await;
+        let mut reads = Vec::new();
+        for (name, statement, nulls) in self.prepared().await {
+            let arguments = if nulls.is_empty() { nulls } else { format!("({nulls})") };
+            let explain = AssertSqlSafe(format!("explain (format json) execute {name}{arguments}"));
+            let plan: Value = match sqlx::raw_sql(explain).fetch_one(&self.database).await {
+                Ok(row) => row.get(0),
+                Err(problem) => panic!("{problem}, of {statement}"),
+            };
+            let mut found = Vec::new();
+            find_reads(&plan[0]["Plan"], Extent::Whole, &first_columns, &mut found);
+            reads.extend(found.into_iter().map(|(how, is_flat)| Read { how, is_flat, statement: statement.clone() }));
+        }
+        reads
+    }
+
+    /// The name, the text and a list of nulls for the parameters of all that the connection has prepared for the schema.
+    async fn prepared(&self) -> Vec<(String, String, String)> {
+        let all = "select name, statement, array_to_string(array_fill('null'::text, array[cardinality(parameter_types)]), ', ')
+             from pg_prepared_statements order by name";
+        let all: Vec<(String, String, String)> =
+            sqlx::query_as(all).fetch_all(&self.database).await.expect("the connection knows");
+        all.into_iter().filter(|(_, statement, _)| names(statement, self.schema)).collect()
+    }
+
+    /// What each index of the schema is sorted by first.
+    async fn first_columns(&self) -> HashMap<String, String> {
+        let columns = "select relname::text, pg_get_indexdef(indexrelid, 1, true) from pg_index
+             join pg_class on pg_class.oid = indexrelid where relnamespace = $1::text::regnamespace";
+        let columns: Vec<_> = sqlx::query_as(columns).bind(self.schema).fetch_all(&self.database).await.expect("rows");
+        columns.into_iter().collect()
+    }
+}
+
+/// Prints all reads. Fails with those that are neither flat nor an exception, and with the exceptions that nothing needs.
+#[track_caller]
+pub fn expect_flat_but_for(exceptions: &[Exception], reads: &[Read]) {
+    let mut unneeded = exceptions.to_vec();
+    for Read { how, is_flat, statement } in reads {
+        let line = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+        println!("{how:60} {line:.120}");
+        let explains = |exception: &Exception| statement.contains(exception.statement) && how.ends_with(exception.read);
+        let is_known = exceptions.iter().any(explains);
+        assert!(
+            *is_flat || is_known,
+            "{how} costs more the more rows there are. It is part of the plan of:\n{statement}"
+        );
+        unneeded.retain(|exception| !explains(exception));
+    }
+    assert!(unneeded.is_empty(), "no plan has these reads any more, the exceptions can go: {unneeded:#?}");
+}
+
+/// How many of the rows below it a node is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    Limited,
+    Whole,
+}
+
+/// Adds how rows are found at this node and below it, and whether that is flat.
+fn find_reads(node: &Value, extent: Extent, first_columns: &HashMap<String, String>, found: &mut Vec<(String, bool)>) {
+    let text = |property: &str| node[property].as_str().unwrap_or_default();
+    let kind = text("Node Type");
+    if let Some(index) = node["Index Name"].as_str() {
+        let condition = text("Index Cond");
+        let compares = |operator: &str| {
+            let comparison = format!("{} {operator}", first_columns[index]);
+            condition.contains(&format!("({comparison}")) || condition.contains(&format!(".{comparison}"))
+        };
+        let is_lookup = compares("= ");
+        let is_walk = extent == Extent::Limited && (condition.is_empty() || compares("")) && node["Filter"].is_null();
+        found.push((format!("{kind} using {index}"), is_lookup || is_walk));
+    } else if let Some(table) = node["Relation Name"].as_str()
+        && !TAKE.contains(&kind)
+    {
+        found.push((format!("{kind} on {table}"), false));
+    }
+    let passes_on = kind == "Limit" || extent == Extent::Limited && PASS_ON.contains(&kind);
+    for below in node["Plans"].as_array().into_iter().flatten() {
+        let is_outer = below["Parent Relationship"] == "Outer" || below["Parent Relationship"] == "Subquery";
+        let extent = if passes_on && is_outer { Extent::Limited } else { Extent::Whole };
+        find_reads(below, extent, first_columns, found);
+    }
+}
+
+/// Whether the statement names a table of the schema.
+fn names(statement: &str, schema: &str) -> bool {
+    statement.contains(&format!(" {schema}."))
+}
+
+/// The text of what is in `.sqlx`.
+fn checked_statements() -> Vec<String> {
+    let statement = |path: PathBuf| {
+        let description: Value = serde_json::from_slice(&fs::read(path).expect("a file")).expect("JSON");
+        description["query"].as_str().expect("a statement").to_owned()
+    };
+    let statements: Vec<_> = files(".sqlx").into_iter().map(statement).collect();
+    for statement in &statements {
+        let owners = testing::SCHEMAS.into_iter().filter(|schema| names(statement, schema)).count();
+        assert_eq!(owners, 1, "the tables of one schema are named in {statement}");
+    }
+    statements
+}
+
+/// How many of the kit's statements the compiler does not check.
+fn statements_made_at_run_time() -> usize {
+    let made = |path: PathBuf| fs::read_to_string(path).expect("a file").matches("AssertSqlSafe(").count();
+    files("service-kit/src").into_iter().map(made).sum()
+}
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
+    let entries = fs::read_dir(folder).expect("the folder is in the repository");
+    let paths = entries.map(|entry| entry.expect("the folder can be read").path());
+    paths.filter(|path| path.is_file()).collect()
+}
