@@ -226,10 +226,11 @@ fn checked_statements() -> Vec<String> {
     statements
 }
 
-/// How many of the kit's statements the compiler does not check.
+/// How many statements the compiler does not check.
 fn statements_made_at_run_time() -> usize {
+    let sources = ["service-kit/src", "orders-service/src", "payments-service/src"].into_iter().flat_map(files);
     let made = |path: PathBuf| fs::read_to_string(path).expect("a file").matches("AssertSqlSafe(").count();
-    files("service-kit/src").into_iter().map(made).sum()
+    sources.map(made).sum()
 }
 
 fn files(folder: &str) -> Vec<PathBuf> {
