@@ -28,15 +28,8 @@ const STATEMENT_TIMEOUT: &str = "8s";
 const LOCK_TIMEOUT: &str = "5s";
 /// Every statement here finds its rows by an index. Without being told, PostgreSQL would read all of a small table
 /// instead, and keep to that plan for minutes while the table grows. Nothing here runs so long that compiling it pays.
-const PLANNER: [(&str, &str); 6] = [
-    ("enable_seqscan", "off"),
-    ("enable_hashjoin", "off"),
-    ("enable_mergejoin", "off"),
-    ("enable_material", "off"),
-    // A hundred times the default: going through all of an index must seem dear even where it has only a few rows.
-    ("cpu_tuple_cost", "1"),
-    ("jit", "off"),
-];
+const PLANNER: [(&str, &str); 4] =
+    [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off"), ("jit", "off")];
 /// After which a statement has no answer: longer than waiting for a connection and the server together.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(12);
 /// How long a pool that was given up may take to close what still works of it.
