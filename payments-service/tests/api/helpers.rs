@@ -45,6 +45,7 @@ pub struct TestApp {
     pub client: Client,
     /// The card processor's own login.
     pub book: Database,
+    config: Config,
 }
 
 impl TestApp {
@@ -94,7 +95,12 @@ impl TestApp {
         let mut paying = app.clone();
         paying.processor_timeout = patience_of_pays.unwrap_or(app.processor_timeout);
         (
-            Arc::new(Self { client: Client::documented(http::routes(paying), openapi::description()), app, book }),
+            Arc::new(Self {
+                client: Client::documented(http::routes(paying), openapi::description()),
+                app,
+                book,
+                config,
+            }),
             processor,
         )
     }
@@ -158,6 +164,13 @@ impl TestApp {
     pub fn spawn_settlement(self: &Arc<Self>) -> JoinHandle<()> {
         let service = Arc::clone(self);
         tokio::spawn(async move { service.settle_due().await })
+    }
+
+    /// Another replica settles what is due.
+    pub fn spawn_settlement_elsewhere(&self) -> JoinHandle<()> {
+        let App { database, outbox, processor, .. } = self.app.clone();
+        let replica = App::new(database, outbox, processor, &self.config).expect("sound settings");
+        tokio::spawn(async move { settlement::settle_due(&replica).await.expect("the database answers") })
     }
 
     /// The charge of an attempt arrives at the processor now, however late that is.

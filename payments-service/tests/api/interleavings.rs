@@ -114,7 +114,7 @@ async fn replicas_that_ask_about_the_same_charge_settle_it_once(database: PgPool
         for _ in 0..2 {
             // The lease of the first has run out when the second comes.
             service.make_due(id).await;
-            replicas.push(service.spawn_settlement());
+            replicas.push(service.spawn_settlement_elsewhere());
             processor.question_waits().await;
         }
         let lock = RowLock::hold(&database, ROW, id).await;
