@@ -14,7 +14,7 @@ UTC. **Success** is `{\"data\": …}`. **Errors** are `application/problem+json`
 New fields of answers and new problem codes may come at any time: ignore what you do not know. Anything else that could \
 break a client would be a new route.
 
-Try it with the token `thisisajwttoken`. No money moves: the card `4242424242424242` is approved, `4000000000009995` is \
+Try it with the token `thisisajwttoken`, or, where signed tokens are asked for, with a JWT of the issuer. No money moves: the card `4242424242424242` is approved, `4000000000009995` is \
 declined. The events behind it are described in [asyncapi.json](/api/asyncapi.json).";
 
 /// The document.
@@ -44,7 +44,8 @@ pub fn document() -> Value {
             "type": "http",
             "scheme": "bearer",
             "bearerFormat": "JWT",
-            "description": "An access token; `thisisajwttoken` is that of the demo user.",
+            "description": "A JWT whose `sub` is the user, signed by the issuer that the services are told (`AUTH_MODE=jwt`). \
+                Unless they are told one, the tokens are those of the demo users, such as `thisisajwttoken`.",
         },
         "bareToken": {
             "type": "apiKey",

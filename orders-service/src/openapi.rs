@@ -42,7 +42,7 @@ fn create_order() -> Operation {
 
 fn list_orders() -> Operation {
     let orders = Content::page::<Order>(&json!([order()]));
-    Operation::new().pages::<OrderStatus>().answers(StatusCode::OK, "A page of your orders.", orders, &[])
+    Operation::new().pages::<OrderStatus>().answers(StatusCode::OK, "A page of your orders.", orders, &["Link"])
 }
 
 fn find_order() -> Operation {
@@ -53,6 +53,7 @@ fn cancel_order() -> Operation {
     let cancelled = json!({"status": "cancelled", "cancelReason": "user", "version": 2, "updatedAt": "2026-11-23T01:48:30.120431Z"});
     let content = Content::one::<Order>(&with(order(), cancelled));
     of_one_order()
+        .guarded()
         .answers(StatusCode::OK, "The order is cancelled.", content, &["ETag"])
         .refuses(&[&ORDER_NOT_CANCELLABLE])
 }

@@ -21,7 +21,7 @@ pub fn description() -> Description {
 
 fn list_payments() -> Operation {
     let payments = Content::page::<ShownPayment>(&json!([paid()]));
-    Operation::new().pages::<PaymentStatus>().answers(StatusCode::OK, "A page of your payments.", payments, &[])
+    Operation::new().pages::<PaymentStatus>().answers(StatusCode::OK, "A page of your payments.", payments, &["Link"])
 }
 
 fn find_payment() -> Operation {

@@ -34,24 +34,31 @@ struct Schemas(BTreeMap<String, Value>);
 type Header = (&'static str, &'static str, &'static str);
 
 /// Every header that an answer of ours may have.
-const HEADERS: [Header; 6] = [
+const HEADERS: [Header; 7] = [
     ("X-Request-Id", "Names the request in the logs; your own, if you sent a harmless one.", "^[A-Za-z0-9._-]{1,128}$"),
     (
         "ETag",
-        "The version of what is answered; send it as `If-None-Match` to get 304 while nothing has changed.",
+        "The version of what is there; send it as `If-None-Match` to get 304 while nothing has changed, or as `If-Match` \
+            to change nothing that you have not seen.",
         "^\"[0-9]+\"$",
     ),
     ("Location", "Where what was made can be read.", "^/api/"),
+    ("Link", "The address of the next page, if there is one.", "^</api/[^>]+>; rel=\"next\"$"),
     (
         "Idempotent-Replayed",
         "`true`: this was answered before to the same `Idempotency-Key`, and nothing was done now.",
         "^true$",
     ),
     ("Retry-After", "After so many seconds the same request may succeed.", "^[0-9]+$"),
-    ("WWW-Authenticate", "How to authenticate.", "^Bearer"),
+    (
+        "WWW-Authenticate",
+        "How to authenticate, and what is wrong with the token if there was one.",
+        "^Bearer realm=\"order-processing\"(, error=\"invalid_token\", error_description=\"[^\"]+\")?$",
+    ),
 ];
 /// Those that some answers lack which may have them.
-const OPTIONAL_HEADERS: [&str; 2] = ["Idempotent-Replayed", "Retry-After"];
+const OPTIONAL_HEADERS: [&str; 3] = ["Idempotent-Replayed", "Link", "Retry-After"];
+
 impl Description {
     /// The document of the API, as far as this service has a part in it. `everywhere` is what any request may be refused
     /// with before it gets here.

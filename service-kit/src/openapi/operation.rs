@@ -38,6 +38,8 @@ impl Operation {
         }
         .refuses(&[
             &problems::UNAUTHORIZED,
+            &problems::AUTHENTICATION_UNAVAILABLE,
+            &problems::NOT_ACCEPTABLE,
             &problems::INTERNAL_ERROR,
             &problems::SERVICE_UNAVAILABLE,
             &problems::OVERLOADED,
@@ -73,7 +75,14 @@ impl Operation {
         let limit = json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100});
         let cursor =
             json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{21}[AQgw]$", "examples": ["AaIGFu5vdZycqXCcun2bzw"]});
+        let time = json!({"type": "string", "format": "date-time", "examples": ["2026-11-23T01:48:15Z"]});
         let mut operation = self.query::<Status>("status", "Only those with this status.");
+        for (name, description) in [
+            ("createdAfter", "Only those created after this time."),
+            ("createdBefore", "Only those created before it."),
+        ] {
+            operation.parameters.push(parameter("query", name, description, &time));
+        }
         operation.parameters.push(parameter("query", "limit", "At most so many.", &limit));
         operation.parameters.push(parameter("query", "cursor", "`page.nextCursor` of the page before.", &cursor));
         operation.refuses(&[&problems::INVALID_CURSOR])
@@ -87,6 +96,14 @@ impl Operation {
         let answer = json!({"description": "You have the newest version.", "headers": super::headers(&["ETag"])});
         operation.successes.push((StatusCode::NOT_MODIFIED, answer));
         operation
+    }
+
+    /// Takes `If-Match`, and changes nothing when it does not name the version that is there.
+    #[must_use]
+    pub fn guarded(self) -> Self {
+        let tag = json!({"type": "string", "examples": ["\"1\""]});
+        self.header("If-Match", "The `ETag` of what you have decided on; refused if there is another by now.", &tag)
+            .refuses(&[&problems::PRECONDITION_FAILED])
     }
 
     /// Takes an `Idempotency-Key`.

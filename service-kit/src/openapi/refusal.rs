@@ -75,6 +75,9 @@ fn response(refusals: &[Refusal]) -> Value {
     if problems().any(|problem| problem.status == StatusCode::UNAUTHORIZED) {
         names.push("WWW-Authenticate");
     }
+    if problems().any(|problem| problem.status == StatusCode::PRECONDITION_FAILED) {
+        names.push("ETag");
+    }
     json!({
         "description": lines.collect::<Vec<_>>().join("\n\n"),
         "headers": headers(&names),

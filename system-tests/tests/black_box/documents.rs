@@ -42,6 +42,15 @@ fn the_documents_are_served_as_they_are_committed() {
         let (answer, body) = get(&path, &[]);
         assert_eq!((answer.status().as_u16(), header(&answer, "Content-Type")), (200, "application/json"), "{path}");
         assert_eq!(body, fs::read_to_string(public.join(&file)).expect("a file"), "{path}");
+        for (name, value) in [
+            ("Cache-Control", "no-cache"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("X-Frame-Options", "DENY"),
+            ("Referrer-Policy", "no-referrer"),
+        ] {
+            let values: Vec<_> = answer.headers().get_all(name).iter().collect();
+            assert_eq!(values, [value], "{name} of {path}");
+        }
         let (unchanged, _) = get(&path, &[("If-None-Match", header(&answer, "ETag"))]);
         assert_eq!(unchanged.status(), 304, "{path}");
     }
