@@ -1,7 +1,7 @@
 //! `asyncapi.json`: what the services say to each other over RabbitMQ.
 
 use serde_json::{Map, Value, json};
-use shared_events::envelope::CONTENT_TYPE;
+use shared_events::envelope::{BATCH_CONTENT_TYPE, CONTENT_TYPE};
 use shared_events::receipt::Receipt;
 use shared_events::topology::{DELIVERY_LIMIT, Topology};
 use utoipa::PartialSchema;
@@ -49,7 +49,7 @@ pub fn document(events: &[Described]) -> Value {
 }
 
 const INTRODUCTION: &str = "\
-Events are CloudEvents 1.0 in structured JSON mode. Each is published to one topic exchange with its name as the routing \
+Events are CloudEvents 1.0 in structured JSON mode, or several in one message in its batch mode. Each kind is published to one topic exchange with its name as the routing \
 key, and each has one durable quorum queue of the same name.
 
 **Any event may come twice, late, or in another order.** Consumers change nothing twice: an order has one payment, and \
@@ -84,6 +84,20 @@ fn describe(event: &Described, topology: &Topology, document: &mut Value) {
         "bindings": {"amqp": {"messageType": name, "bindingVersion": BINDING}},
         "examples": examples.collect::<Vec<_>>(),
     });
+    let batch = format!("{name}.batch");
+    components["messages"][&batch] = json!({
+        "name": batch,
+        "title": format!("Several at once: {}", event.title),
+        "summary": "What was there at the same time, in no order; each is what it would be alone. The `message_id` is that of the message.",
+        "contentType": BATCH_CONTENT_TYPE,
+        "payload": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"$ref": format!("#/components/schemas/{}", event.schema_name)},
+        },
+        "bindings": {"amqp": {"messageType": name, "bindingVersion": BINDING}},
+        "examples": [{"name": "all", "payload": event.examples.iter().map(|(_, payload)| payload).collect::<Vec<_>>()}],
+    });
     for (name, schema) in &event.schemas {
         components["schemas"][name] = schema.clone();
     }
@@ -92,44 +106,52 @@ fn describe(event: &Described, topology: &Topology, document: &mut Value) {
         topology.dead_letter_exchange(),
         topology.dead_queue(name),
     );
-    for (channel, address, title, description, message, bindings) in [
-        (name.to_owned(), name, "Where the event is published", String::new(), name, by_routing_key(topology)),
-        (format!("{name}.queue"), &queue, "Where the event is consumed", dead_letters, name, by_queue(&queue)),
+    let (events, receipt) = ([name, batch.as_str()], ["Receipt"]);
+    let published = (name.to_owned(), name, "Where the event is published", String::new(), &events[..]);
+    let consumed = (format!("{name}.queue"), queue.as_str(), "Where the event is consumed", dead_letters, &events[..]);
+    for ((channel, address, title, description, messages), bindings) in [
+        (published, by_routing_key(topology)),
+        (consumed, by_queue(&queue)),
         (
-            receipts.clone(),
-            &receipts,
-            "Where its publisher hears that it is settled",
-            String::new(),
-            "Receipt",
+            (
+                receipts.clone(),
+                receipts.as_str(),
+                "Where its publisher hears that it is settled",
+                String::new(),
+                &receipt[..],
+            ),
             by_queue(&receipts),
         ),
     ] {
+        let reference =
+            |message: &&str| ((*message).to_owned(), json!({"$ref": format!("#/components/messages/{message}")}));
         document["channels"][&channel] = json!({
             "address": address,
             "title": title,
             "description": description,
             "servers": [{"$ref": "#/servers/rabbitmq"}],
-            "messages": {message: {"$ref": format!("#/components/messages/{message}")}},
+            "messages": messages.iter().map(reference).collect::<Map<_, _>>(),
             "bindings": {"amqp": bindings},
         });
     }
     let persistent = json!({"deliveryMode": PERSISTENT, "mandatory": true, "bindingVersion": BINDING});
     let transient = json!({"bindingVersion": BINDING});
     let acknowledged = json!({"ack": true, "bindingVersion": BINDING});
-    for (action, service, channel, message, bindings) in [
-        ("send", publisher, name, name, &persistent),
-        ("receive", consumer, &format!("{name}.queue"), name, &acknowledged),
-        ("send", consumer, &receipts, "Receipt", &transient),
-        ("receive", publisher, &receipts, "Receipt", &acknowledged),
+    for (action, service, channel, messages, bindings) in [
+        ("send", publisher, name, &events[..], &persistent),
+        ("receive", consumer, &format!("{name}.queue"), &events[..], &acknowledged),
+        ("send", consumer, &receipts, &receipt[..], &transient),
+        ("receive", publisher, &receipts, &receipt[..], &acknowledged),
     ] {
         let verb = if action == "send" { "sends" } else { "receives" };
         let channel = format!("#/channels/{channel}");
+        let reference = |message: &&str| json!({"$ref": format!("{channel}/messages/{message}")});
         document["operations"][format!("{service}.{verb}.{}", channel.trim_start_matches("#/channels/"))] = json!({
             "action": action,
             "title": format!("The {service} {verb} it"),
             "tags": [{"name": service}],
             "channel": {"$ref": channel},
-            "messages": [{"$ref": format!("{channel}/messages/{message}")}],
+            "messages": messages.iter().map(reference).collect::<Vec<_>>(),
             "bindings": {"amqp": bindings},
         });
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use uuid::Uuid;
@@ -86,14 +86,19 @@ fn every_point_in_the_sources_has_a_test_and_every_test_its_point() {
     let mut found = BTreeSet::new();
     for package in ["service-kit", "orders-service", "payments-service"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(package).join("src");
-        for file in fs::read_dir(&folder).expect("the sources are listed") {
-            let source = fs::read_to_string(file.expect("a file").path()).expect("a source is read");
+        for file in files_below(&folder) {
+            let source = fs::read_to_string(file).expect("a source is read");
             let calls = source.split("crash_point(\"").skip(1).filter_map(|rest| rest.split_once('"'));
             found.extend(calls.map(|(name, _)| name.to_owned()));
         }
     }
     let listed = NAMES.iter().copied().chain([crate::shutdown::CRASH_POINT]).map(str::to_owned);
     assert_eq!(found, listed.collect::<BTreeSet<_>>());
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder is listed").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
 /// The answer may have been on its way already when the service died.
