@@ -5,10 +5,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use payments_service::config::Config;
 
-/// A sixth of the time went into that of glibc.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let config = Config::parse();
     let (settings, command) = (config.settings.clone(), config.command);
