@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn events_travel_with_others_of_their_kind_only_and_with_so_many_at_most() {
-        let mut messages: Vec<Message> = (0..EVENTS + 1).map(|_| create()).collect();
+        let mut messages: Vec<Message> = (0..=EVENTS).map(|_| create()).collect();
         messages.insert(1, cancel());
         let parcels = pack(&messages);
         let sizes: Vec<_> = parcels.iter().map(|parcel| (parcel.event, parcel.messages.len())).collect();
@@ -110,7 +110,7 @@ mod tests {
         assert!(messages.iter().all(|message| message.id != parcel.id));
         let body: Vec<Value> = serde_json::from_slice(&parcel.body("/a-service").expect("a body")).expect("JSON");
         let ids: Vec<_> = body.iter().map(|event| event["id"].as_str().map(str::to_owned)).collect();
-        assert_eq!(ids, messages.map(|message| Some(message.id.to_string())));
+        assert_eq!(ids, messages.each_ref().map(|message| Some(message.id.to_string())));
         let content_type = parcel.properties().content_type().as_ref().map(ToString::to_string);
         assert_eq!(content_type.as_deref(), Some("application/cloudevents-batch+json"));
     }

@@ -102,7 +102,7 @@ fn statement_of_the_list() -> String {
 
 #[sqlx::test(migrations = false)]
 async fn a_list_reads_what_it_shows_however_many_orders_there_are(database: PgPool) {
-    let service = TestApp::start(database.clone()).await;
+    TestApp::start(database.clone()).await;
     sqlx::raw_sql(MANY).execute(&database).await.expect("many orders");
     sqlx::raw_sql("analyze orders.orders").execute(&database).await.expect("statistics");
     let statement = statement_of_the_list();
