@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use futures_util::future::join_all;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
@@ -155,8 +156,9 @@ where
     retry_while(|trouble| is_transient(trouble) && started.elapsed() < patience, work).await
 }
 
-/// Has a batch done by one statement, which is repeated as by [`retry`]. When the database refuses its data, each job
-/// is done on its own, so that one which cannot be done fails alone. Answers in the order of the jobs.
+/// Has a batch done by one statement, which is repeated as by [`retry`]. When the database refuses its data, or one row
+/// is held by somebody else for too long, each job is done on its own, so that one which cannot be done fails alone.
+/// Answers in the order of the jobs.
 pub async fn together_or_alone<Job, Answer, Work>(
     patience: Duration,
     jobs: Vec<Job>,
@@ -171,10 +173,11 @@ where
     let mut answers = Vec::with_capacity(jobs.len());
     match retry(patience, || work(Arc::clone(&jobs))).await {
         Ok(all) => answers.extend(all.into_iter().map(Ok)),
-        Err(refusal) if is_refusal(&refusal) && jobs.len() > 1 => {
-            warn!(%refusal, "the database refused a batch; doing its jobs one by one");
-            for job in jobs.iter() {
-                match retry(patience, || work(Arc::new([job.clone()]))).await {
+        Err(trouble) if may_concern_one_job(&trouble) && jobs.len() > 1 => {
+            warn!(%trouble, "a batch could not be done; doing its jobs one by one");
+            let alone = jobs.iter().map(|job| retry(patience, || work(Arc::new([job.clone()]))));
+            for done in join_all(alone).await {
+                match done {
                     Ok(alone) => answers.extend(alone.into_iter().map(Ok)),
                     Err(problem) => answers.push(Err(problem.into())),
                 }
@@ -183,6 +186,11 @@ where
         Err(problem) => answers.resize(jobs.len(), Err(problem.into())),
     }
     answers
+}
+
+fn may_concern_one_job(error: &sqlx::Error) -> bool {
+    // lock_not_available: somebody holds a row.
+    is_refusal(error) || error.as_database_error().is_some_and(|refusal| refusal.code().as_deref() == Some("55P03"))
 }
 
 /// Repeats a unit of work, which must be harmless to repeat, while `worthwhile` says so of its error.

@@ -1,6 +1,9 @@
 //! Two that change one payment, having read the same version of it, in each order in which they can be stored.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
+use payments_service::{App, changing, payments};
 use serde_json::json;
 use service_kit::testing::RowLock;
 use sqlx::PgPool;
@@ -28,6 +31,25 @@ async fn of_two_pays_that_read_the_same_the_second_is_refused(database: PgPool) 
     assert_eq!(service.attempts(id).await, ["1 approved visa 4242"]);
     assert_eq!(service.book(id).await, ["approved"]);
     assert_eq!(service.ledger(id).await, [BILL]);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_row_that_somebody_holds_delays_the_others_of_its_batch_and_fails_alone(database: PgPool) {
+    let service = TestApp::start(database.clone()).await;
+    let App { database: ours, outbox, .. } = service.app.clone();
+    let changing = changing::start(ours, outbox, Duration::from_mins(1));
+    let [held, before, after] =
+        [service.held_payment().await, service.held_payment().await, service.held_payment().await];
+    let payments = payments::find_many(&service.app.database, &[held, before, after]).await.expect("an answer");
+    let cancel = |id| payments[&id].cancel().expect("can be cancelled");
+
+    let lock = RowLock::hold(&database, ROW, held).await;
+    let (first, second, third) =
+        tokio::join!(changing.submit(cancel(before)), changing.submit(cancel(held)), changing.submit(cancel(after)),);
+    assert!(matches!(first, Some(Ok(Some(_)))) && matches!(third, Some(Ok(Some(_)))), "{first:?} {third:?}");
+    assert!(matches!(second, Some(Err(_))), "{second:?}");
+    lock.let_go().await;
+    assert_eq!(service.status(held).await, "pending");
 }
 
 #[sqlx::test(migrations = false)]

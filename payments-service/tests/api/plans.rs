@@ -13,7 +13,7 @@ const MANY: i32 = 50_000;
 
 const TOMBSTONES: Exception = Exception {
     statement: "with entombed as (",
-    read: "using payments_by_owner",
+    read: "using payments_by_owner_and_time",
     why: "it reads the payments without an owner: the few that wait for a create which their cancel has overtaken",
 };
 
