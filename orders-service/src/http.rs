@@ -13,6 +13,7 @@ use service_kit::http::{PathId, check_if_match, etag, unless_known};
 use service_kit::idempotency::{IdempotencyKey, key_reused, replayed};
 use service_kit::page::{Page, PageRequest, Place};
 use service_kit::problem::Problem;
+use service_kit::trace_context;
 use shared_events::events::CancelReason;
 use shared_events::ids::{OrderId, UserId};
 use tracing::info;
@@ -20,7 +21,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::new_order::{CreateOrder, NewOrder};
-use crate::order::{Order, OrderStatus};
+use crate::order::{Change, Order, OrderStatus};
 use crate::placing::Placed;
 use crate::problems::{order_not_cancellable, order_not_found};
 use crate::{App, orders};
@@ -113,6 +114,7 @@ async fn cancel_order(
         let Some(change) = order.cancel(CancelReason::User).map_err(|_| order_not_cancellable())? else {
             return Ok(shown(&order));
         };
+        let change = Change { traceparent: trace_context::current(), ..change };
         if let Some(order) = app.changing.submit(change).await.unwrap_or_else(|| Err(Problem::overloaded()))? {
             info!(order.id = %order.id, "an order was cancelled by its owner");
             crash_point("order cancelled, client not answered");

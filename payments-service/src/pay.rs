@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use service_kit::crash_point::crash_point;
 use service_kit::idempotency::Claim;
 use service_kit::problem::Problem;
+use service_kit::trace_context;
 use shared_events::ids::{OrderId, UserId};
 use sqlx::types::Json;
 use tracing::{info, warn};
@@ -155,8 +156,9 @@ pub async fn settle(
     Ok(payment)
 }
 
-/// Makes the change, unless it is outdated.
+/// Makes the change, as a part of the trace that is running, unless it is outdated.
 async fn make(app: &App, change: Change) -> Result<Option<Payment>, Problem> {
+    let change = Change { traceparent: trace_context::current(), ..change };
     app.changing.submit(change).await.unwrap_or_else(|| Err(Problem::overloaded()))
 }
 

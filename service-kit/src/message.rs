@@ -79,9 +79,8 @@ pub struct Announced<'a, Change> {
 }
 
 impl<'a, Change> Announced<'a, Change> {
-    /// The event becomes part of this trace, or else of the one that is running.
+    /// The event becomes part of this trace. That of the work which is running would be wrong: a batch is nobody's.
     pub fn new<E: Event>(change: &'a Change, event: Option<&E>, traceparent: Option<String>) -> Self {
-        let traceparent = traceparent.or_else(trace_context::current);
         Self { change, message: event.map(|event| Message::in_trace(event, traceparent)) }
     }
 }

@@ -101,3 +101,18 @@ async fn any_order_that_there_is_matches_a_star(database: PgPool) {
     let answer = delete_if_match(&service, OrderId::generate(), "*").await;
     answer.expect_problem(StatusCode::NOT_FOUND, "order_not_found");
 }
+
+#[sqlx::test(migrations = false)]
+async fn the_events_of_a_cancel_are_part_of_the_trace_of_its_request(database: PgPool) {
+    let service = TestApp::start(database).await;
+    let id = service.placed_order().await;
+    let request = Request::delete(format!("/api/orders/{id}")).header("authorization", TOKEN);
+    let request = request.header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    service.client.send_raw(request.body(Body::empty()).expect("a request")).await.expect(StatusCode::OK);
+    let traceparent: Option<String> =
+        sqlx::query_scalar("select traceparent from orders.outbox where event = 'payment-cancel-event'")
+            .fetch_one(&service.app.database)
+            .await
+            .expect("an event");
+    assert_eq!(traceparent.as_deref(), Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+}

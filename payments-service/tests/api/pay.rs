@@ -1,7 +1,9 @@
 //! `POST /api/payments/pay/{orderId}`: what each card leads to.
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
 use serde_json::json;
+use service_kit::testing::TOKEN;
 use sqlx::PgPool;
 
 use crate::helpers::{APPROVED, BILL, CHARGED_IN_SILENCE, DECLINED, LOST, SLOW, TestApp, card_body, old_order};
@@ -165,4 +167,21 @@ async fn what_is_not_there_cannot_be_paid(database: PgPool) {
             service.client.send(axum::http::Method::POST, &path, "thisisajwttoken", &card_body(APPROVED)).await;
         answer.expect_problem(StatusCode::NOT_FOUND, "payment_not_found");
     }
+}
+
+#[sqlx::test(migrations = false)]
+async fn the_event_of_a_pay_is_part_of_the_trace_of_its_request(database: PgPool) {
+    let service = TestApp::start(database).await;
+    let id = service.held_payment().await;
+    let request = Request::post(format!("/api/payments/pay/{id}")).header("authorization", TOKEN);
+    let request = request.header("content-type", "application/json");
+    let request = request.header("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    let body = Body::from(card_body(APPROVED).to_string());
+    service.client.send_raw(request.body(body).expect("a request")).await.expect(StatusCode::OK);
+    let traceparent: Option<String> = sqlx::query_scalar("select traceparent from payments.outbox where order_id = $1")
+        .bind(id)
+        .fetch_one(&service.app.database)
+        .await
+        .expect("an event");
+    assert_eq!(traceparent.as_deref(), Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
 }
