@@ -51,7 +51,7 @@ async fn create_order(
 ) -> Result<Response, Problem> {
     let mut new = NewOrder::new(user.clone(), body).map_err(|errors| Problem::validation_failed(&errors))?;
     new.claim = key.map(|key| app.claims.claim(key, &user, "POST /api/orders", &[&new.wish()]));
-    let placed = app.placing.submit(new).await.unwrap_or_else(|| Err(Problem::overloaded()))?;
+    let placed = app.placing.submit_or_refuse(new).await?;
     match placed.ok_or_else(Problem::internal)? {
         Placed::Now(order) => {
             info!(order.id = %order.id, "an order was placed");
@@ -115,7 +115,7 @@ async fn cancel_order(
             return Ok(shown(&order));
         };
         let change = Change { traceparent: trace_context::current(), ..change };
-        if let Some(order) = app.changing.submit(change).await.unwrap_or_else(|| Err(Problem::overloaded()))? {
+        if let Some(order) = app.changing.submit_or_refuse(change).await? {
             info!(order.id = %order.id, "an order was cancelled by its owner");
             crash_point("order cancelled, client not answered");
             return Ok(shown(&order));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use service_kit::batcher::Batcher;
-use service_kit::database::together_or_alone;
+use service_kit::database::batched;
 use service_kit::idempotency::Claim;
 use service_kit::outbox::Outbox;
 use service_kit::pool::Database;
@@ -20,8 +20,6 @@ use crate::orders::{find_many, query_orders};
 /// One: what waits while a batch is written makes the next one larger, and large ones cost less per order.
 const LANES: usize = 1;
 const BATCH: usize = 256;
-/// How long a client is kept waiting for an absent database.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What became of a new order.
 #[derive(Clone, Debug)]
@@ -39,12 +37,9 @@ pub type Placing = Batcher<NewOrder, Result<Option<Placed>, Problem>>;
 
 /// Starts placing orders.
 pub fn start(database: Database, outbox: Outbox, unpaid_expiry: Duration) -> Placing {
-    Batcher::start(LANES, BATCH, move |batch| {
+    batched(LANES, BATCH, move |new: Arc<[NewOrder]>| {
         let (database, outbox) = (database.clone(), outbox.clone());
-        together_or_alone(PATIENCE, batch, move |new: Arc<[NewOrder]>| {
-            let (database, outbox) = (database.clone(), outbox.clone());
-            async move { place(&database, &outbox, unpaid_expiry, &new).await }
-        })
+        async move { place(&database, &outbox, unpaid_expiry, &new).await }
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use service_kit::batcher::Batcher;
-use service_kit::database::together_or_alone;
+use service_kit::database::batched;
 use service_kit::outbox::Outbox;
 use service_kit::pool::Database;
 use service_kit::problem::Problem;
@@ -16,8 +16,6 @@ use crate::payments;
 
 const LANES: usize = 2;
 const BATCH: usize = 128;
-/// How long a client is kept waiting for an absent database.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where changes are made; a change that was decided on something outdated is answered with `None`, and so is one that
 /// was made although the database's answer to it was lost.
@@ -25,12 +23,9 @@ pub type Changing = Batcher<Change, Result<Option<Payment>, Problem>>;
 
 /// Starts making changes.
 pub fn start(database: Database, outbox: Outbox, settle_after: Duration) -> Changing {
-    Batcher::start(LANES, BATCH, move |batch| {
+    batched(LANES, BATCH, move |changes: Arc<[Change]>| {
         let (database, outbox) = (database.clone(), outbox.clone());
-        together_or_alone(PATIENCE, batch, move |changes: Arc<[Change]>| {
-            let (database, outbox) = (database.clone(), outbox.clone());
-            async move { apply(&database, &outbox, settle_after, &changes).await }
-        })
+        async move { apply(&database, &outbox, settle_after, &changes).await }
     })
 }
 

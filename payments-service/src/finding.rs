@@ -3,10 +3,9 @@
 //! A client that is quick looks several times until its new order's payment is there ([`crate::pay::find_soon`]).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use service_kit::batcher::Batcher;
-use service_kit::database::together_or_alone;
+use service_kit::database::batched;
 use service_kit::pool::Database;
 use service_kit::problem::Problem;
 use shared_events::ids::OrderId;
@@ -16,22 +15,17 @@ use crate::payments;
 
 const LANES: usize = 2;
 const BATCH: usize = 128;
-/// How long a client is kept waiting for an absent database.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where payments are looked up by their orders.
 pub type Finding = Batcher<OrderId, Result<Option<Payment>, Problem>>;
 
 /// Starts looking payments up.
 pub fn start(database: Database) -> Finding {
-    Batcher::start(LANES, BATCH, move |orders| {
+    batched(LANES, BATCH, move |orders: Arc<[OrderId]>| {
         let database = database.clone();
-        together_or_alone(PATIENCE, orders, move |orders: Arc<[OrderId]>| {
-            let database = database.clone();
-            async move {
-                let payments = payments::find_many(&database, &orders).await?;
-                Ok(orders.iter().map(|order| payments.get(order).cloned()).collect())
-            }
-        })
+        async move {
+            let payments = payments::find_many(&database, &orders).await?;
+            Ok(orders.iter().map(|order| payments.get(order).cloned()).collect())
+        }
     })
 }

@@ -159,7 +159,7 @@ pub async fn settle(
 /// Makes the change, as a part of the trace that is running, unless it is outdated.
 async fn make(app: &App, change: Change) -> Result<Option<Payment>, Problem> {
     let change = Change { traceparent: trace_context::current(), ..change };
-    app.changing.submit(change).await.unwrap_or_else(|| Err(Problem::overloaded()))
+    app.changing.submit_or_refuse(change).await
 }
 
 /// The payment of the order. An order is placed before its payment can be held, so a client that is quick is made to
@@ -168,7 +168,7 @@ pub async fn find_soon(app: &App, owner: &UserId, order_id: OrderId) -> Result<O
     let started = Instant::now();
     let mut pause = Duration::from_millis(2);
     loop {
-        let payment = app.finding.submit(order_id).await.unwrap_or_else(|| Err(Problem::overloaded()))?;
+        let payment = app.finding.submit_or_refuse(order_id).await?;
         let payment = payment.filter(|payment| payment.created_by.as_ref() == Some(owner));
         if payment.is_some() || !is_new(order_id) || started.elapsed() >= PATIENCE_FOR_NEW_ORDERS {
             return Ok(payment);

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use crate::problem::Problem;
+
 /// How many batches for each lane may wait. More would be answered too late to be of use.
 const WAITING_BATCHES: usize = 4;
 
@@ -42,6 +44,17 @@ where
         let (answer, answered) = oneshot::channel();
         self.jobs.try_send((job, answer)).ok()?;
         answered.await.ok()
+    }
+}
+
+impl<Job, Answer> Batcher<Job, Result<Answer, Problem>>
+where
+    Job: Send + 'static,
+    Answer: Send + 'static,
+{
+    /// Has the job done for a client, who is refused when too many wait already.
+    pub async fn submit_or_refuse(&self, job: Job) -> Result<Answer, Problem> {
+        self.submit(job).await.unwrap_or_else(|| Err(Problem::overloaded()))
     }
 }
 

@@ -17,10 +17,13 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::batcher::Batcher;
 use crate::problem::Problem;
 use crate::settings::{DurabilityCheck, Settings};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a client is kept waiting for an absent database.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Waits for the database as long as it takes, checks that it keeps what it acknowledges, and brings `schema` up to
 /// date. Safe with several replicas: they queue for a lock. `Ok(false)` when told to stop first.
@@ -156,13 +159,31 @@ where
     retry_while(|trouble| is_transient(trouble) && started.elapsed() < patience, work).await
 }
 
+/// Where jobs of clients are done many at a time, each batch by one statement. `work` answers in the order of the jobs
+/// and must be harmless to repeat.
+pub fn batched<Job, Answer, Work>(
+    lanes: usize,
+    limit: usize,
+    work: impl Fn(Arc<[Job]>) -> Work + Send + Sync + 'static,
+) -> Batcher<Job, Result<Answer, Problem>>
+where
+    Job: Clone + Send + Sync + 'static,
+    Answer: Clone + Send + 'static,
+    Work: Future<Output = Result<Vec<Answer>, sqlx::Error>> + Send + 'static,
+{
+    let work = Arc::new(work);
+    Batcher::start(lanes, limit, move |jobs| {
+        let work = Arc::clone(&work);
+        async move { together_or_alone(jobs, &*work).await }
+    })
+}
+
 /// Has a batch done by one statement, which is repeated as by [`retry`]. When the database refuses its data, or one row
 /// is held by somebody else for too long, each job is done on its own, so that one which cannot be done fails alone.
 /// Answers in the order of the jobs.
-pub async fn together_or_alone<Job, Answer, Work>(
-    patience: Duration,
+async fn together_or_alone<Job, Answer, Work>(
     jobs: Vec<Job>,
-    work: impl Fn(Arc<[Job]>) -> Work,
+    work: &impl Fn(Arc<[Job]>) -> Work,
 ) -> Vec<Result<Answer, Problem>>
 where
     Job: Clone,
@@ -171,11 +192,11 @@ where
 {
     let jobs: Arc<[Job]> = jobs.into();
     let mut answers = Vec::with_capacity(jobs.len());
-    match retry(patience, || work(Arc::clone(&jobs))).await {
+    match retry(PATIENCE, || work(Arc::clone(&jobs))).await {
         Ok(all) => answers.extend(all.into_iter().map(Ok)),
         Err(trouble) if may_concern_one_job(&trouble) && jobs.len() > 1 => {
             warn!(%trouble, "a batch could not be done; doing its jobs one by one");
-            let alone = jobs.iter().map(|job| retry(patience, || work(Arc::new([job.clone()]))));
+            let alone = jobs.iter().map(|job| retry(PATIENCE, || work(Arc::new([job.clone()]))));
             for done in join_all(alone).await {
                 match done {
                     Ok(alone) => answers.extend(alone.into_iter().map(Ok)),
