@@ -29,15 +29,19 @@ RUN find . -name '*.rs' -exec touch {} + \
     && cargo build --release --locked -p orders-service -p payments-service
 
 # Nothing but glibc and the binary; the admin address stays on loopback, where the health check runs.
+# Each service has a port of its own. When both start anew, one may be given the address that the other had, which the
+# gateway goes on to use for a moment: then nobody must answer there, rather than the wrong one.
 FROM gcr.io/distroless/cc-debian12:nonroot AS runtime
 USER 65532:65532
-ENV LISTEN_ADDR=0.0.0.0:3000
-EXPOSE 3000
 
 FROM runtime AS orders-service
+ENV LISTEN_ADDR=0.0.0.0:3000
+EXPOSE 3000
 COPY --from=build /src/target/release/orders-service /usr/local/bin/
 ENTRYPOINT ["/usr/local/bin/orders-service"]
 
 FROM runtime AS payments-service
+ENV LISTEN_ADDR=0.0.0.0:3001
+EXPOSE 3001
 COPY --from=build /src/target/release/payments-service /usr/local/bin/
 ENTRYPOINT ["/usr/local/bin/payments-service"]
