@@ -24,8 +24,9 @@ COPY shared-events shared-events
 COPY service-kit service-kit
 COPY orders-service orders-service
 COPY payments-service payments-service
-# Newer than the empty crates, so that cargo builds them again.
-RUN find . -name '*.rs' -exec touch {} + \
+# Newer than the empty crates, so that cargo builds them again; but not what build scripts wrote to target, or it would
+# build most dependencies again as well.
+RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
     && cargo build --release --locked -p orders-service -p payments-service
 
 # Nothing but glibc and the binary; the admin address stays on loopback, where the health check runs.
