@@ -235,6 +235,8 @@ pub async fn forget_older_than(database: &Database, schema: &str, retention: Dur
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn claims(secret: &str) -> Claims {
@@ -252,6 +254,20 @@ mod tests {
             headers.append(HEADER, HeaderValue::from_bytes(value).expect("a header"));
         }
         key_of(&headers)
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_a_key_of_1_to_255_printable_characters_or_is_refused(
+            value in "(\"?[ -~]{0,300}\"?|[ -~\\x{80}-\\x{ff}]{0,9})",
+        ) {
+            if let Ok(found) = key(&[value.as_bytes()]) {
+                let found = found.expect("a key");
+                prop_assert!((1..=255).contains(&found.len()) && found.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+                let quoted = format!("\"{found}\"");
+                prop_assert!(value == found || value == quoted);
+            }
+        }
     }
 
     #[test]

@@ -76,10 +76,12 @@ fn of_batch(event: &RawValue) -> Received {
 #[cfg(test)]
 mod tests {
     use lapin::BasicProperties;
+    use proptest::prelude::*;
+    use serde_json::Value;
 
     use super::*;
 
-    fn delivery(body: &str) -> Delivery {
+    fn delivery(body: impl Into<Vec<u8>>) -> Delivery {
         let mut delivery = Delivery::mock(1, "".into(), "".into(), false, body.into());
         delivery.properties = BasicProperties::default().with_message_id("its-id".into());
         delivery
@@ -118,5 +120,24 @@ mod tests {
         let mut replayed = delivery("[1, 2]");
         replayed.properties = replay::properties(None, 7);
         assert_unpacked(replayed, &[(None, "[1, 2]")]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_of_a_delivery_is_lost(
+            bytes in proptest::collection::vec(any::<u8>(), 0..60),
+            json in "\\[?(\\{\"id\": ?(\"[a-c]\"|[0-9]|null)\\}|[0-9]{1,3}|,| ){0,5}\\]?",
+        ) {
+            for body in [bytes, json.into_bytes()] {
+                let messages = unpack(delivery(body.clone()));
+                match serde_json::from_slice::<Vec<Value>>(&body) {
+                    Ok(events) if !events.is_empty() => {
+                        let unpacked = messages.iter().map(|message| serde_json::from_slice(&message.body));
+                        prop_assert_eq!(unpacked.collect::<Result<Vec<Value>, _>>().expect("JSON"), events);
+                    }
+                    _ => prop_assert_eq!(messages.into_iter().map(|message| message.body).collect::<Vec<_>>(), [body]),
+                }
+            }
+        }
     }
 }

@@ -45,6 +45,8 @@ fn known_part(value: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -77,6 +79,17 @@ mod tests {
             let made = of_request(&headers);
             assert_ne!(made, given);
             assert_eq!(known_part(&made).as_ref(), Some(&made));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_leads_to_a_trace(
+            text in "([0-9a-f]{2}-[0-9a-f]{31,33}-[0-9a-f]{15,17}-[0-9a-f]{2}|[0-9a-fx-]{0,60}|[ -~]{0,60})",
+        ) {
+            let headers = HeaderMap::from_iter([("traceparent".parse().expect("a name"), text.parse().expect("a header"))]);
+            let trace = of_request(&headers);
+            prop_assert_eq!(known_part(&trace), Some(trace));
         }
     }
 }
