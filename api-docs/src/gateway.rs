@@ -15,9 +15,6 @@ service_kit::problem_types! {
     /// Too many at a time.
     TOO_MANY_REQUESTS: TOO_MANY_REQUESTS "too_many_requests", "Too many requests",
         "Too many requests at once. Wait a second, then try again.", retry after 1;
-    /// Headers without an end.
-    HEADERS_TOO_LARGE: REQUEST_HEADER_FIELDS_TOO_LARGE "headers_too_large", "Headers too large",
-        "A header is longer than 8 KiB, or there are too many. Send fewer or shorter ones.";
     /// Another way to send a body.
     NOT_IMPLEMENTED: NOT_IMPLEMENTED "not_implemented", "Not implemented",
         "This transfer coding is not supported. Send the body with Content-Length or as chunked.";
@@ -35,10 +32,11 @@ service_kit::problem_types! {
 }
 
 /// What the gateway and the services answer in the same words.
-pub static SHARED: [&ProblemType; 5] = [
+pub static SHARED: [&ProblemType; 6] = [
     &problem_types::ROUTE_NOT_FOUND,
     &problem_types::METHOD_NOT_ALLOWED,
     &problem_types::PAYLOAD_TOO_LARGE,
+    &problem_types::HEADERS_TOO_LARGE,
     &problem_types::SERVICE_UNAVAILABLE,
     &problem_types::INTERNAL_ERROR,
 ];
@@ -46,7 +44,8 @@ pub static SHARED: [&ProblemType; 5] = [
 /// What any request to a documented route may be refused with. nginx closes a connection that is too slow without an
 /// answer, so its 408 is never seen.
 pub fn everywhere() -> Vec<&'static ProblemType> {
-    let documented = [&problem_types::PAYLOAD_TOO_LARGE, &problem_types::SERVICE_UNAVAILABLE];
+    let documented =
+        [&problem_types::PAYLOAD_TOO_LARGE, &problem_types::HEADERS_TOO_LARGE, &problem_types::SERVICE_UNAVAILABLE];
     let own = ALL.iter().copied().filter(|problem| problem.code != REQUEST_TIMEOUT.code);
     own.chain(documented).collect()
 }

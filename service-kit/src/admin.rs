@@ -53,7 +53,8 @@ pub struct Admin {
 
 /// Serves operators until `stop`.
 pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken) -> anyhow::Result<()> {
-    listening::serve(listener, routes(admin), stop).await
+    listening::serve(listener, routes(admin), stop).await;
+    Ok(())
 }
 
 /// Everything that operators can ask for.

@@ -30,6 +30,8 @@ use crate::problem_types;
 use crate::trace_context;
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
+/// A hundred of the client, and those that the gateway adds.
+const MAX_HEADERS: usize = 110;
 /// How long requests may go on whose connections are closed, after the stop.
 const FINISH_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -65,7 +67,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let requests = TaskTracker::new();
-    listening::serve(listener, with_conventions(routes, limits, &requests), stop).await?;
+    listening::serve(listener, with_conventions(routes, limits, &requests), stop).await;
     crash_point("connections closed, not stopped");
     requests.close();
     if tokio::time::timeout(FINISH_DEADLINE, requests.wait()).await.is_err() {
@@ -120,7 +122,7 @@ pub fn with_conventions(routes: Router, limits: Limits, requests: &TaskTracker) 
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(running, finish_whatever_the_client_does))
-        .layer(middleware::from_fn(refuse_unacceptable))
+        .layer(middleware::from_fn(refuse_at_once))
         .layer(middleware::from_fn(problem::render))
         // Failures are logged where they are met, with their cause.
         .layer(TraceLayer::new_for_http().make_span_with(request_span).on_failure(()))
@@ -157,12 +159,15 @@ fn request_span(request: &Request) -> Span {
     info_span!("request", method = %request.method(), path = request.uri().path(), request.id = request_id)
 }
 
-/// Middleware: does nothing for a client that could not read the answer.
-async fn refuse_unacceptable(request: Request, next: Next) -> Response {
-    if accepts_json(request.headers()) {
-        return next.run(request).await;
+/// Middleware: does nothing for a client that says too much, or that could not read the answer.
+async fn refuse_at_once(request: Request, next: Next) -> Response {
+    if request.headers().len() > MAX_HEADERS {
+        return Problem::new(&problem_types::HEADERS_TOO_LARGE).into_response();
     }
-    Problem::new(&problem_types::NOT_ACCEPTABLE).into_response()
+    if !accepts_json(request.headers()) {
+        return Problem::new(&problem_types::NOT_ACCEPTABLE).into_response();
+    }
+    next.run(request).await
 }
 
 /// Whether Accept (RFC 9110, 12.5.1) leaves room for JSON. What is most specific counts; what is no media range does not.

@@ -6,11 +6,8 @@
 //! asks with each answer that they be closed. Those that are idle it closes itself only after a while: when the gateway
 //! has just sent a request on one, that would be lost.
 
-use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -20,19 +17,24 @@ use axum::http::header::CONNECTION;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::serve::Listener;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
-use tracing::warn;
+use tracing::{debug, warn};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
 /// How long after the stop idle connections are kept at most. A gateway that is busy has used them all by then.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// How long after the stop any connection may go on; half-sent requests would hold it for ever.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+/// How long any connection may go on after that; half-sent requests would hold it for ever.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(3);
+/// As many as the gateway lets through, of the shortest: more are refused without a word, but those are refused in words.
+const MAX_HEADER_LINES: usize = 8192;
 
 /// Takes an address and does not listen there yet: whoever comes is refused.
 pub fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
@@ -49,28 +51,33 @@ pub fn listen(socket: TcpSocket) -> io::Result<TcpListener> {
 }
 
 /// Serves `app` until `stop`, and then what has come by then.
-pub(crate) async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) -> anyhow::Result<()> {
-    let open = TaskTracker::new();
-    let app = app.layer(middleware::from_fn_with_state(stop.clone(), ask_to_close));
-    let listener = UntilStop { listener: Some(listener), stop: stop.clone(), open: open.clone() };
-    let server = axum::serve(listener, app).with_graceful_shutdown(farewell(stop.clone(), open));
-    let deadline = async {
-        stop.cancelled().await;
-        tokio::time::sleep(DRAIN_DEADLINE).await;
-    };
-    tokio::select! {
-        ended = server => ended?,
-        () = deadline => warn!("connections were still open at the stop"),
+pub(crate) async fn serve(mut listener: TcpListener, app: Router, stop: CancellationToken) {
+    let app = TowerToHyperService::new(app.layer(middleware::from_fn_with_state(stop.clone(), ask_to_close)));
+    let mut http = http1::Builder::new();
+    // A header that cannot be read is as good as none; one that matters is refused by the gateway.
+    http.max_headers(MAX_HEADER_LINES).ignore_invalid_headers(true);
+    let (open, endings) = (TaskTracker::new(), GracefulShutdown::new());
+    loop {
+        let (stream, _) = tokio::select! {
+            // Also at the stop, those that wait already come first: the end would hang up on them.
+            biased;
+            accepted = Listener::accept(&mut listener) => accepted,
+            () = stop.cancelled() => break,
+        };
+        // Nagle's algorithm would hold small answers back.
+        if let Err(problem) = stream.set_nodelay(true) {
+            warn!(%problem, "TCP_NODELAY cannot be set");
+        }
+        let connection = endings.watch(http.serve_connection(TokioIo::new(stream), app.clone()));
+        open.spawn(async { connection.await.unwrap_or_else(|problem| debug!(%problem, "a connection has failed")) });
     }
-    Ok(())
-}
-
-/// Ends when idle connections may be closed, or there are none.
-async fn farewell(stop: CancellationToken, open: TaskTracker) {
-    stop.cancelled().await;
+    drop(listener);
     open.close();
     // That some are left is what the next step is for.
-    drop(tokio::time::timeout(FAREWELL, open.wait()).await);
+    drop(timeout(FAREWELL, open.wait()).await);
+    if timeout(DRAIN_DEADLINE, endings.shutdown()).await.is_err() {
+        warn!("connections were still open at the stop");
+    }
 }
 
 /// Middleware: after the stop, each answer is the last one on its connection.
@@ -80,72 +87,4 @@ async fn ask_to_close(State(stop): State<CancellationToken>, request: Request, n
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
-}
-
-/// Listens until the stop.
-struct UntilStop {
-    listener: Option<TcpListener>,
-    stop: CancellationToken,
-    open: TaskTracker,
-}
-
-impl Listener for UntilStop {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        if let Some(listener) = &mut self.listener {
-            tokio::select! {
-                // Also at the stop, those that wait already come first: the end would hang up on them.
-                biased;
-                (stream, address) = Listener::accept(listener) => {
-                    // Nagle's algorithm would hold small answers back; axum leaves it on.
-                    if let Err(problem) = stream.set_nodelay(true) {
-                        warn!(%problem, "TCP_NODELAY cannot be set");
-                    }
-                    return (Connection { stream, _open: self.open.token() }, address);
-                }
-                () = self.stop.cancelled() => self.listener = None,
-            }
-        }
-        pending().await
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.as_ref().ok_or(io::ErrorKind::NotConnected)?.local_addr()
-    }
-}
-
-/// A connection that is counted as long as it is open.
-struct Connection {
-    stream: TcpStream,
-    _open: TaskTrackerToken,
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(self: Pin<&mut Self>, task: &mut Context, buffer: &mut ReadBuf) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(task, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(self: Pin<&mut Self>, task: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(task, bytes)
-    }
-
-    fn poll_write_vectored(self: Pin<&mut Self>, task: &mut Context, bytes: &[io::IoSlice]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(task, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, task: &mut Context) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(task)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, task: &mut Context) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(task)
-    }
 }

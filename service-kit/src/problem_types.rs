@@ -79,6 +79,9 @@ problem_types! {
         "Send the same request again in a moment to get its answer.", retry after 1;
     /// More than a body may have.
     PAYLOAD_TOO_LARGE: PAYLOAD_TOO_LARGE "payload_too_large", "Payload too large", "Send a body of at most 64 KiB.";
+    /// More than a client has to say.
+    HEADERS_TOO_LARGE: REQUEST_HEADER_FIELDS_TOO_LARGE "headers_too_large", "Headers too large",
+        "A header is longer than 8 KiB, or there are more than 100. Send fewer or shorter ones.";
     /// The body is declared as something else.
     UNSUPPORTED_MEDIA_TYPE: UNSUPPORTED_MEDIA_TYPE "unsupported_media_type", "The body is not declared as plain JSON",
         "Send JSON in UTF-8, not compressed, with the header Content-Type: application/json.";
