@@ -11,8 +11,6 @@ use crate::{install, print, state};
 
 /// Pinned, so that it finds tomorrow what it finds today.
 const PACKAGE: &str = "schemathesis==4.32.5";
-/// The token of the demo user.
-const TOKEN: &str = "Authorization: Bearer thisisajwttoken";
 
 /// Installed into the target folder with pip, at the first time.
 #[derive(clap::Args)]
@@ -20,6 +18,9 @@ const TOKEN: &str = "Authorization: Bearer thisisajwttoken";
 pub(crate) struct Options {
     #[command(flatten)]
     dir: StackDir,
+    /// Who asks; the demo user unless given
+    #[arg(long, value_name = "TOKEN", default_value = "thisisajwttoken")]
+    token: String,
     /// Handed to `schemathesis run`
     #[arg(last = true, value_name = "ARGUMENTS")]
     arguments: Vec<String>,
@@ -31,7 +32,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let running = running.with_context(|| format!("nothing runs in {}: `cargo xtask up` starts it", dir.display()))?;
     let mut command = Command::new(installed()?);
     command.arg("--config-file").arg(paths::root().join("api-docs/schemathesis.toml"));
-    command.args(["run", &format!("{}/api/openapi.json", running.gateway), "--header", TOKEN]);
+    command.args(["run", &format!("{}/api/openapi.json", running.gateway), "--header"]);
+    command.arg(format!("Authorization: Bearer {}", options.token));
     let status = command.args(&options.arguments).current_dir(paths::target()).status()?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
