@@ -137,11 +137,16 @@ fn describe(event: &Described, topology: &Topology, document: &mut Value) {
     let persistent = json!({"deliveryMode": PERSISTENT, "mandatory": true, "bindingVersion": BINDING});
     let transient = json!({"bindingVersion": BINDING});
     let acknowledged = json!({"ack": true, "bindingVersion": BINDING});
-    for (action, service, channel, messages, bindings) in [
-        ("send", publisher, name, &events[..], &persistent),
-        ("receive", consumer, &format!("{name}.queue"), &events[..], &acknowledged),
-        ("send", consumer, &receipts, &receipt[..], &transient),
-        ("receive", publisher, &receipts, &receipt[..], &acknowledged),
+    let announces = format!("{}. Published once it is committed, and again until its receipt comes.", event.title);
+    let learns =
+        "What is known already changes nothing; acknowledged once what follows from it is committed.".to_owned();
+    let settles = "Names the events that are committed or parked here, so that nobody publishes them again.".to_owned();
+    let forgets = "Deletes the events from the outbox.".to_owned();
+    for (action, service, channel, messages, bindings, description) in [
+        ("send", publisher, name, &events[..], &persistent, announces),
+        ("receive", consumer, &format!("{name}.queue"), &events[..], &acknowledged, learns),
+        ("send", consumer, &receipts, &receipt[..], &transient, settles),
+        ("receive", publisher, &receipts, &receipt[..], &acknowledged, forgets),
     ] {
         let verb = if action == "send" { "sends" } else { "receives" };
         let channel = format!("#/channels/{channel}");
@@ -149,6 +154,7 @@ fn describe(event: &Described, topology: &Topology, document: &mut Value) {
         document["operations"][format!("{service}.{verb}.{}", channel.trim_start_matches("#/channels/"))] = json!({
             "action": action,
             "title": format!("The {service} {verb} it"),
+            "description": description,
             "tags": [{"name": service}],
             "channel": {"$ref": channel},
             "messages": messages.iter().map(reference).collect::<Vec<_>>(),

@@ -4,18 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::gateway;
 
-const INTRODUCTION: &str = "\
-Place an order, pay it with a card, and it is delivered a while later; cancel it until then, and the money goes back.
-
-**Money** is an integer in minor units of its currency: 62243 with `USD` is 622.43 dollars. **Times** are RFC 3339 in \
-UTC. **Success** is `{\"data\": …}`. **Errors** are `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): \
-`code` is for machines, `detail` says what to do, and `type` leads to [a page about it](/api/docs/problems).
-
-New fields of answers and new problem codes may come at any time: ignore what you do not know. Anything else that could \
-break a client would be a new route.
-
-Try it with the token `thisisajwttoken`, or, where signed tokens are asked for, with a JWT of the issuer. No money moves: the card `4242424242424242` is approved, `4000000000009995` is \
-declined. The events behind it are described in [asyncapi.json](/api/asyncapi.json).";
+/// What a client should know before it looks at the routes, in Markdown.
+const INTRODUCTION: &str = include_str!("introduction.md");
 
 /// The document.
 pub fn document() -> Value {

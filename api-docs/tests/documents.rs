@@ -61,6 +61,49 @@ fn every_problem_of_the_services_and_the_gateway_is_documented_and_no_other() {
 }
 
 #[test]
+fn every_link_names_an_operation_and_a_parameter_of_it() {
+    let document = openapi::document();
+    let items = document["paths"].as_object().expect("paths").values();
+    let operations: Vec<_> = items.flat_map(|item| item.as_object().expect("operations").values()).collect();
+    let links = operations.iter().flat_map(|operation| operation["responses"].as_object().expect("responses").values());
+    let links: Vec<_> =
+        links.filter_map(|response| response["links"].as_object()).flat_map(|links| links.values()).collect();
+    assert!(!links.is_empty());
+    for link in links {
+        let target = operations.iter().find(|operation| operation["operationId"] == link["operationId"]);
+        let parameters = target.expect("an operation")["parameters"].as_array().expect("parameters");
+        for name in link["parameters"].as_object().expect("parameters").keys() {
+            assert!(parameters.iter().any(|parameter| parameter["name"] == name.as_str()), "{link}");
+        }
+    }
+}
+
+/// Clients are told which codes there are for one field, and decide by them.
+#[test]
+fn every_code_of_a_field_is_documented() {
+    let document = openapi::document();
+    let documented = document["components"]["schemas"]["FieldError"]["properties"]["code"]["description"].to_string();
+    let mut found = 0;
+    for file in [
+        "service-kit/src/body.rs",
+        "service-kit/src/page.rs",
+        "orders-service/src/new_order.rs",
+        "payments-service/src/card.rs",
+    ] {
+        let source = fs::read_to_string(repository().join(file)).expect("a file");
+        let (code, _) = source.split_once("mod tests").expect("tests");
+        for call in code.split("FieldError::new(").skip(1) {
+            let is_code =
+                |text: &&str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') && !text.is_empty();
+            let name = call.split('"').skip(1).step_by(2).find(is_code).unwrap_or_else(|| panic!("no code in {call}"));
+            assert!(documented.contains(&format!("`{name}`")), "{name} of {file} is not documented");
+            found += 1;
+        }
+    }
+    assert!(found > 10, "only {found}");
+}
+
+#[test]
 fn every_problem_has_a_code_of_its_own_and_a_section_of_the_page() {
     let page = problems::html(&openapi::document());
     let mut codes = BTreeSet::new();

@@ -35,7 +35,7 @@ pub struct CreateOrder {
     pub reference: Option<String>,
 }
 
-/// One line of an order. Its total is `quantity` times `unit_price`.
+/// One line of an order. Its total is `quantity` times `unitPrice`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Item {

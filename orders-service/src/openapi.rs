@@ -38,6 +38,16 @@ fn create_order() -> Operation {
             ("itemsAndBill", json!({"items": items, "bill": 1500, "currency": "EUR"})),
         ])
         .answers(StatusCode::CREATED, "The order was placed.", Content::one::<Order>(&order()), &headers)
+        .leads_to(
+            StatusCode::CREATED,
+            &[
+                ("payOrder", "orderId"),
+                ("findPayment", "orderId"),
+                ("findOrder", "id"),
+                ("listOrderEvents", "id"),
+                ("cancelOrder", "id"),
+            ],
+        )
 }
 
 fn list_orders() -> Operation {

@@ -54,7 +54,7 @@ fn pay_order() -> Operation {
         .refuses_with(
             &CARD_DECLINED,
             "declineCode",
-            json!({"type": "string", "description": "Why the card was declined."}),
+            json!({"type": "string", "description": "Why the card was declined, as `declineCode` of the payment says it."}),
             json!("insufficient_funds"),
         )
         .refuses(&[&PAYMENT_CANCELLED, &PAYMENT_ALREADY_PAID, &PAYMENT_IN_PROGRESS, &IDEMPOTENCY_KEY_IN_USE])

@@ -33,7 +33,8 @@ pub struct ShownPayment<'a> {
     card: Option<ShownCard<'a>>,
     /// How many cards were tried, one that is tried again included.
     attempts: i32,
-    /// Why the newest card was declined, if it was.
+    /// Why the newest card was declined, if it was: `generic_decline`, `insufficient_funds`, `lost_card`, `stolen_card`,
+    /// `expired_card`, `incorrect_cvc`, `incorrect_number` or `processing_error`. New ones may come.
     #[schema(required, examples("insufficient_funds"))]
     decline_code: Option<&'a str>,
     /// Who placed the order.

@@ -1,8 +1,9 @@
 //! Holds what a service answers against the document of its API: whatever a test asks, the answer has to be a described
 //! one.
 
+use axum::extract::Query;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, Uri};
 use serde_json::{Map, Value};
 
 /// The document of an API.
@@ -21,6 +22,9 @@ impl Contract {
     pub fn assert_kept(&self, method: &Method, path: &str, status: u16, headers: &HeaderMap, body: &str) {
         let Some((place, operation)) = self.operation(method, path) else { return };
         let request = format!("{method} {path}");
+        if status < 400 {
+            self.assert_query(&request, &place, operation, path);
+        }
         let described = operation["responses"].get(status.to_string());
         let described = described.unwrap_or_else(|| panic!("{request}: {status} is not documented: {body}"));
         let (place, response) = match described["$ref"].as_str().and_then(|reference| reference.strip_prefix('#')) {
@@ -39,7 +43,7 @@ impl Contract {
         self.assert_valid(&format!("{request}: {status}"), &schema, &json);
     }
 
-    /// Asserts that every example has the schema beside it; answers how many there are.
+    /// Asserts that every example has its schema; answers how many there are.
     pub fn assert_examples(&self) -> usize {
         let mut examples = Vec::new();
         collect_examples("", &self.document, &mut examples);
@@ -65,6 +69,20 @@ impl Contract {
         let (template, item) = paths.iter().find(|(template, _)| is_of(template, path))?;
         let method = method.as_str().to_ascii_lowercase();
         Some((format!("/paths/{}/{method}", escaped(template)), item.get(&method)?))
+    }
+
+    /// Asserts that a query with which all went well is one that the document allows.
+    fn assert_query(&self, request: &str, place: &str, operation: &Value, path: &str) {
+        let uri: Uri = path.parse().expect("a path");
+        let Query(query) = Query::<Vec<(String, String)>>::try_from_uri(&uri).expect("a query");
+        for (name, value) in query {
+            let parameters = operation["parameters"].as_array().into_iter().flatten().enumerate();
+            let mut same = parameters.filter(|(_, parameter)| parameter["name"] == name.as_str());
+            let (index, parameter) = same.next().unwrap_or_else(|| panic!("{request}: {name} is not documented"));
+            let is_number = parameter["schema"]["type"] == "integer";
+            let value = if is_number { serde_json::from_str(&value).expect("a number") } else { Value::from(value) };
+            self.assert_valid(&format!("{request}: {name}"), &format!("{place}/parameters/{index}/schema"), &value);
+        }
     }
 
     fn assert_headers(&self, request: &str, response: &Value, headers: &HeaderMap) {
@@ -116,8 +134,13 @@ fn collect_examples(place: &str, value: &Value, examples: &mut Vec<(String, Valu
     if let Some(example) = value.get("example") {
         examples.push((format!("{place}/schema"), example.clone()));
     }
-    for (_, example) in value.get("examples").and_then(Value::as_object).into_iter().flatten() {
-        examples.push((format!("{place}/schema"), example["value"].clone()));
+    match value.get("examples") {
+        Some(Value::Object(named)) => {
+            examples.extend(named.values().map(|example| (format!("{place}/schema"), example["value"].clone())));
+        }
+        // Of the schema itself.
+        Some(Value::Array(values)) => examples.extend(values.iter().map(|example| (place.to_owned(), example.clone()))),
+        _ => {}
     }
     for (name, member) in value.as_object().into_iter().flatten() {
         collect_examples(&format!("{place}/{}", escaped(name)), member, examples);

@@ -63,7 +63,7 @@ pub struct PageInfo {
     #[schema(minimum = 1, maximum = 1000)]
     pub limit: u16,
     /// Send this as `cursor` for the next page; `null` on the last page.
-    #[schema(required)]
+    #[schema(required, pattern = "^[A-Za-z0-9_-]{32}$")]
     pub next_cursor: Option<String>,
 }
 

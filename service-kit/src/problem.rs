@@ -37,7 +37,9 @@ pub struct Problem {
 pub struct FieldError {
     /// Where: a JSON pointer as a URI fragment (RFC 6901), `#/items/0/sku`; for a query, `#/` and the parameter.
     pub pointer: String,
-    /// What kind of error, for machines.
+    /// What kind of error, for machines: `required`, `unknown_field`, `duplicate_field`, `invalid_type`, `invalid_value`,
+    /// `out_of_range`, `wrong_length`, `control_character`, `unknown_currency`, `sum_differs`, `invalid_query`. New ones may
+    /// come.
     pub code: &'static str,
     /// What to do about it, for people. Never contains what was sent: it might be a card.
     pub detail: String,

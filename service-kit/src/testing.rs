@@ -112,7 +112,7 @@ impl Client {
 
     /// Sends any request.
     pub async fn send_raw(&self, request: Request<Body>) -> Answer {
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let (method, path) = (request.method().clone(), request.uri().to_string());
         let Ok(response) = self.app.clone().oneshot(request).await;
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a whole body");

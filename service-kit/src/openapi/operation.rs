@@ -10,6 +10,9 @@ use crate::page::PageInfo;
 use crate::problem::FieldError;
 use crate::problem_types::{self as problems, ProblemType};
 
+/// For examples: the place of the order that is shown in them.
+const CURSOR: &str = "AAZg58mTa34BogYW7m91nJypcJy6fZvP";
+
 /// What one route takes and answers.
 pub struct Operation {
     pub(super) parameters: Vec<Value>,
@@ -73,8 +76,7 @@ impl Operation {
     #[must_use]
     pub fn pages<Status: ToSchema>(self) -> Self {
         let limit = json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100});
-        let cursor =
-            json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{21}[AQgw]$", "examples": ["AaIGFu5vdZycqXCcun2bzw"]});
+        let cursor = json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{32}$", "examples": [CURSOR]});
         let time = json!({"type": "string", "format": "date-time", "examples": ["2026-11-23T01:48:15Z"]});
         let mut operation = self.query::<Status>("status", "Only those with this status.");
         for (name, description) in [
@@ -142,6 +144,19 @@ impl Operation {
             "content": {"application/json": {"schema": schema, "example": example}},
         });
         self.successes.push((status, answer));
+        self
+    }
+
+    /// Names the operations that the `data.id` of the answer with this status can be handed to, each with the name of the
+    /// parameter that takes it.
+    #[must_use]
+    pub fn leads_to(mut self, status: StatusCode, operations: &[(&str, &str)]) -> Self {
+        for (_, answer) in self.successes.iter_mut().filter(|(answered, _)| *answered == status) {
+            for (operation, parameter) in operations {
+                answer["links"][operation] =
+                    json!({"operationId": operation, "parameters": {*parameter: "$response.body#/data/id"}});
+            }
+        }
         self
     }
 
@@ -214,7 +229,7 @@ impl Content {
         let mut content = Self::all::<T>(examples);
         content.schema["required"] = json!(["data", "page"]);
         content.schema["properties"]["page"] = content.schemas.reference::<PageInfo>();
-        content.example["page"] = json!({"limit": 100, "nextCursor": null});
+        content.example["page"] = json!({"limit": 1, "nextCursor": CURSOR});
         content
     }
 }

@@ -76,6 +76,31 @@ fn the_pages_need_nothing_from_any_other_server() {
 }
 
 #[test]
+fn who_knows_nothing_but_the_address_is_led_to_the_documents() {
+    let (_stack, user) = (stack::shared(), User::nobody());
+    for path in ["/", "/api", "/api/"] {
+        let (answer, _) = get(path, &[]);
+        assert_eq!((answer.status().as_u16(), header(&answer, "Location")), (302, "/api/docs"), "{path}");
+        assert!(header(&answer, "Link").contains("</api/openapi.json>; rel=\"service-desc\""), "{answer:?}");
+    }
+    let (answer, _) = get("/.well-known/api-catalog", &[]);
+    assert!(header(&answer, "Content-Type").starts_with("application/linkset+json;"), "{answer:?}");
+    assert_eq!(header(&answer, "Link"), "</.well-known/api-catalog>; rel=\"api-catalog\"");
+    let catalog = &user.get("/.well-known/api-catalog").body["linkset"][0];
+    for (relation, expected) in [("service-desc", 2), ("service-doc", 2)] {
+        let links = catalog[relation].as_array().expect("links");
+        assert_eq!(links.len(), expected);
+        for link in links {
+            let (answer, _) = get(link["href"].as_str().expect("an address"), &[]);
+            assert_eq!(
+                (answer.status().as_u16(), header(&answer, "Content-Type")),
+                (200, link["type"].as_str().expect("a type"))
+            );
+        }
+    }
+}
+
+#[test]
 fn the_type_of_every_problem_leads_to_what_is_written_about_it() {
     let (_stack, user) = (stack::shared(), User::nobody());
     let problem = user.get("/api/orders");
