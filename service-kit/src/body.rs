@@ -42,7 +42,8 @@ fn is_json(request: &Request) -> bool {
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let content_type = header(CONTENT_TYPE).to_ascii_lowercase();
     let (essence, parameters) = content_type.split_once(';').unwrap_or((&content_type, ""));
-    let is_utf8 = !parameters.contains("charset") || parameters.contains("utf-8");
+    let mut charsets = parameters.split(';').filter_map(|parameter| parameter.trim().strip_prefix("charset="));
+    let is_utf8 = charsets.all(|charset| charset.trim_matches('"') == "utf-8");
     let is_plain = ["", "identity"].contains(&header(CONTENT_ENCODING));
     essence.trim() == "application/json" && is_utf8 && is_plain
 }
@@ -176,6 +177,26 @@ mod tests {
         let text = format!("{problem:?}");
         assert!(text.contains(needle), "{body}: {needle} is not in {text}");
         assert_eq!(problem.into_response().status(), status, "{body}");
+    }
+
+    #[test]
+    fn only_what_is_declared_as_plain_json_in_utf_8_is_read() {
+        for (content_type, expected) in [
+            ("application/json", true),
+            ("APPLICATION/JSON ; Charset=\"UTF-8\"", true),
+            ("application/json;", true),
+            ("application/json; version=1", true),
+            ("application/json; charset=utf-16", false),
+            ("application/json; charset=utf-7; as=utf-8", false),
+            ("application/json; charset=utf-8; charset=utf-16", false),
+            ("application/json; charset=", false),
+            ("application/jsonp", false),
+            ("text/plain, application/json", false),
+            ("", false),
+        ] {
+            let request = Request::post("/").header(CONTENT_TYPE, content_type);
+            assert_eq!(is_json(&request.body(().into()).expect("a request")), expected, "{content_type}");
+        }
     }
 
     #[test]
