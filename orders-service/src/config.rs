@@ -22,6 +22,10 @@ pub struct Config {
     #[arg(long, env, default_value = "24h", value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub unpaid_expiry: Duration,
 
+    /// How many streams of orders may be open at a time; more are answered 503 at once.
+    #[arg(long, env, default_value_t = 4096, value_name = "COUNT")]
+    pub max_streams: usize,
+
     /// What to do instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,

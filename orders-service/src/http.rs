@@ -24,7 +24,7 @@ use crate::new_order::{CreateOrder, NewOrder};
 use crate::order::{Change, Order, OrderStatus};
 use crate::placing::Placed;
 use crate::problems::{order_not_cancellable, order_not_found};
-use crate::{App, orders};
+use crate::{App, orders, streams};
 
 /// Everything below `/api/orders`.
 pub fn routes(app: App) -> Router {
@@ -35,7 +35,9 @@ pub fn routes(app: App) -> Router {
 pub(crate) fn described_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list_orders, create_order))
+        .routes(routes!(streams::follow_orders))
         .routes(routes!(find_order, cancel_order))
+        .routes(routes!(streams::follow_order))
         .routes(routes!(list_order_events))
 }
 

@@ -1,7 +1,8 @@
 //! The orders service: takes orders, learns from the payments service how they are paid, delivers them in time.
 //!
-//! In reading order: an order and what can happen to it ([`order`], [`new_order`]), how it is stored ([`orders`], [`placing`], [`changing`]), and
-//! what makes things happen: requests ([`http`]), events ([`payment_events`]) and the clock ([`timers`]).
+//! In reading order: an order and what can happen to it ([`order`], [`new_order`]), how it is stored ([`orders`], [`placing`],
+//! [`changing`]), what makes things happen: requests ([`http`]), events ([`payment_events`]) and the clock ([`timers`]); and
+//! who follows what has happened ([`changes`], [`snapshot`]): open streams ([`live`], [`streams`]).
 
 pub mod changing;
 pub mod new_order;
@@ -14,6 +15,13 @@ pub mod openapi;
 pub mod payment_events;
 pub mod problems;
 pub mod timers;
+
+pub mod changes;
+pub mod live;
+pub mod snapshot;
+#[cfg(test)]
+mod snapshot_tests;
+pub mod streams;
 
 pub mod config;
 
@@ -39,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::changing::Changing;
 use crate::config::Config;
+use crate::live::Live;
 use crate::placing::Placing;
 
 /// The schema that belongs to this service.
@@ -57,6 +66,8 @@ pub struct App {
     pub outbox: Outbox,
     /// How long after its payment an order is delivered.
     pub delivery_delay: Duration,
+    /// Tells open streams what has changed.
+    pub live: Live,
     placing: Placing,
     changing: Changing,
     claims: Claims,
@@ -70,7 +81,9 @@ impl App {
         let changing = changing::start(database.clone(), outbox.clone(), config.delivery_delay);
         let authenticator = Authenticator::new(&config.settings.auth)?;
         let claims = Claims::new(config.settings.idempotency_secret.clone());
-        Ok(Self { database, outbox, delivery_delay: config.delivery_delay, placing, changing, claims, authenticator })
+        let live = Live::new(database.clone(), config.max_streams);
+        let delivery_delay = config.delivery_delay;
+        Ok(Self { database, outbox, delivery_delay, live, placing, changing, claims, authenticator })
     }
 }
 
@@ -136,8 +149,10 @@ pub async fn serve(
         consumer::run(broker, database.clone(), SCHEMA, app.outbox.clone(), subscriptions, stop)
     });
     parts.start("old keys", |stop| {
-        idempotency::forget_old_keys(database, SCHEMA, settings.idempotency_key_retention, stop)
+        idempotency::forget_old_keys(database.clone(), SCHEMA, settings.idempotency_key_retention, stop)
     });
+    parts.start("streams", |stop| app.live.clone().run(stop));
+    parts.start("old changes", |stop| changes::forget_old(database, stop));
     parts.start("timers", |stop| timers::run(app, stop));
     parts.finish().await
 }

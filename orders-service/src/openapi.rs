@@ -9,15 +9,17 @@ use crate::http::described_routes;
 use crate::new_order::CreateOrder;
 use crate::order::{Order, OrderStatus};
 use crate::orders::HistoryEntry;
-use crate::problems::{ORDER_NOT_CANCELLABLE, ORDER_NOT_FOUND};
+use crate::problems::{ORDER_NOT_CANCELLABLE, ORDER_NOT_FOUND, TOO_MANY_STREAMS};
 
 /// The routes of this service, described.
 pub fn description() -> Description {
     let operations = vec![
         ("createOrder", create_order()),
         ("listOrders", list_orders()),
+        ("followOrders", follow_orders()),
         ("findOrder", find_order()),
         ("cancelOrder", cancel_order()),
+        ("followOrder", follow_order()),
         ("listOrderEvents", list_order_events()),
     ];
     Description { routes: described_routes().into_openapi(), operations }
@@ -55,13 +57,44 @@ fn list_orders() -> Operation {
     Operation::new().pages::<OrderStatus>().answers(StatusCode::OK, "A page of your orders.", orders, &["Link"])
 }
 
+fn follow_orders() -> Operation {
+    let place = "1764087000@7041:7044:7041+7043.2";
+    let events = format!(
+        "retry: 1830\n\n{}{}: heartbeat\n\n",
+        event(
+            "orders",
+            "1764086990@7041:7041:",
+            &json!({"data": [order()], "page": {"limit": 100, "nextCursor": null}})
+        ),
+        event("order", place, &cancelled()),
+    );
+    let answer = Content::events::<Order>(&events);
+    Operation::new()
+        .resumable("The `id` of the last event that you have got.", place)
+        .answers(StatusCode::OK, "Your orders, and each change of them, until one of the two hangs up.", answer, &[])
+        .refuses(&[&TOO_MANY_STREAMS])
+}
+
+fn follow_order() -> Operation {
+    let events =
+        format!("retry: 1830\n\n{}{}: heartbeat\n\n", event("order", "1", &order()), event("order", "2", &cancelled()));
+    let answer = Content::events::<Order>(&events);
+    of_one_order()
+        .resumable("The `id` of the last event that you have got: a version of the order.", "1")
+        .answers(StatusCode::OK, "The order, and each change of it, until one of the two hangs up.", answer, &[])
+        .refuses(&[&TOO_MANY_STREAMS])
+}
+
+fn event(name: &str, id: &str, data: &Value) -> String {
+    format!("event: {name}\nid: {id}\ndata: {data}\n\n")
+}
+
 fn find_order() -> Operation {
     of_one_order().conditional().answers(StatusCode::OK, "The order.", Content::one::<Order>(&order()), &["ETag"])
 }
 
 fn cancel_order() -> Operation {
-    let cancelled = json!({"status": "cancelled", "cancelReason": "user", "version": 2, "updatedAt": "2026-11-23T01:48:30.120431Z"});
-    let content = Content::one::<Order>(&with(order(), cancelled));
+    let content = Content::one::<Order>(&cancelled());
     of_one_order()
         .guarded()
         .answers(StatusCode::OK, "The order is cancelled.", content, &["ETag"])
@@ -98,6 +131,11 @@ fn order() -> Value {
         "createdAt": "2026-11-23T01:48:15.857534Z",
         "updatedAt": "2026-11-23T01:48:15.857534Z",
     })
+}
+
+fn cancelled() -> Value {
+    let changes = json!({"status": "cancelled", "cancelReason": "user", "version": 2, "updatedAt": "2026-11-23T01:48:30.120431Z"});
+    with(order(), changes)
 }
 
 fn with(mut value: Value, changes: Value) -> Value {

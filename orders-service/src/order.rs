@@ -92,7 +92,8 @@ pub enum PaymentStatus {
 }
 
 /// What made an order change, for its history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each is its own sentence")]
 pub enum Cause {
@@ -125,6 +126,18 @@ pub struct Change {
     pub traceparent: Option<String>,
 }
 
+/// A change as the history of the order has it.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are those of the order as it was then")]
+pub struct Past {
+    pub order_id: OrderId,
+    pub version: i32,
+    pub status: OrderStatus,
+    pub cause: Cause,
+    pub deliver_at: Option<DateTime<Utc>>,
+    pub at: DateTime<Utc>,
+}
+
 /// The order was delivered and can no longer be cancelled.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotCancellable;
@@ -155,6 +168,28 @@ impl OrderStatus {
     }
 }
 
+impl Cause {
+    /// What it tells of the payment.
+    pub fn payment_status(self) -> Option<PaymentStatus> {
+        match self {
+            Self::PaymentPaid => Some(PaymentStatus::Paid),
+            Self::PaymentDeclined => Some(PaymentStatus::Declined),
+            Self::PaymentCancelled => Some(PaymentStatus::Cancelled),
+            Self::PaymentRefunded => Some(PaymentStatus::Refunded),
+            Self::OrderPlaced | Self::CancelledByUser | Self::Expired | Self::DeliveryDue => None,
+        }
+    }
+
+    /// Why the order was cancelled by it, if it was.
+    pub fn cancel_reason(self) -> Option<CancelReason> {
+        match self {
+            Self::CancelledByUser => Some(CancelReason::User),
+            Self::Expired => Some(CancelReason::Expired),
+            _ => None,
+        }
+    }
+}
+
 impl TryFrom<&str> for OrderStatus {
     type Error = String;
 
@@ -178,6 +213,21 @@ impl Order {
             updated_at: self.created_at,
             ..self
         }
+    }
+
+    /// The order as it was at this version. `past` is its history, oldest first, at least up to there.
+    #[must_use]
+    pub fn as_of(&self, version: i32, past: &[Past]) -> Self {
+        let until_then = past.iter().filter(|change| change.version <= version);
+        until_then.fold(self.clone().as_placed(), |order, change| Self {
+            status: change.status,
+            payment_status: change.cause.payment_status().unwrap_or(order.payment_status),
+            cancel_reason: change.cause.cancel_reason().or(order.cancel_reason),
+            deliver_at: change.deliver_at,
+            version: change.version,
+            updated_at: change.at,
+            ..order
+        })
     }
 
     /// What a cancel does: `None` when the order is cancelled already.

@@ -13,7 +13,7 @@ use shared_events::ids::{OrderId, UserId};
 use sqlx::types::Json;
 use utoipa::ToSchema;
 
-use crate::order::{Cause, Change, Order, OrderStatus};
+use crate::order::{Cause, Change, Order, OrderStatus, Past};
 
 /// `query_as!` with all columns of the table, by name: a `select *` would break the prepared statements of a running
 /// service when a migration adds a column. `$before` goes before the `select`, `$after` behind its columns.
@@ -74,8 +74,11 @@ pub async fn apply(
             where orders.id = current.order_id and orders.version = current.expected_version
             returning orders.*, current.cause, current.message
         ), remembered as (
-            insert into orders.order_events (order_id, version, status, cause)
-            select id, version, status, cause from changed
+            insert into orders.order_events (order_id, version, status, cause, deliver_at)
+            select id, version, status, cause, deliver_at from changed
+        ), told as (
+            insert into orders.changes (order_ids, versions, owners)
+            select array_agg(id), array_agg(version), array_agg(created_by) from changed having count(*) > 0
         ), announced as (
             insert into orders.outbox (id, event, order_id, data, traceparent)
             select message.*
@@ -173,13 +176,11 @@ pub async fn due_for_expiry(database: &Database) -> Result<Vec<Order>, sqlx::Err
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HistoryEntry {
     /// The order's status from then on.
-    #[schema(value_type = OrderStatus)]
-    pub status: String,
+    pub status: OrderStatus,
     /// When it happened.
     pub at: DateTime<Utc>,
     /// What made it happen.
-    #[schema(value_type = Cause)]
-    pub cause: String,
+    pub cause: Cause,
 }
 
 /// Everything that has happened to the order, oldest first.
@@ -192,12 +193,26 @@ pub async fn history(database: &Database, order: &Order) -> Result<Vec<HistoryEn
     )
     .fetch_all(database)
     .await?;
-    let placed = HistoryEntry {
-        status: OrderStatus::Created.name().to_owned(),
-        at: order.created_at,
-        cause: "order_placed".to_owned(),
-    };
+    let placed = HistoryEntry { status: OrderStatus::Created, at: order.created_at, cause: Cause::OrderPlaced };
     Ok(std::iter::once(placed).chain(changes).collect())
+}
+
+/// The histories of these orders, oldest first, by the order.
+pub async fn past(database: &Database, ids: &[OrderId]) -> Result<HashMap<OrderId, Vec<Past>>, sqlx::Error> {
+    let changes = sqlx::query_as!(
+        Past,
+        r#"select order_id, version, status, cause, deliver_at, at
+        from orders.order_events where order_id = any($1) order by order_id, version
+        "#,
+        ids as &[OrderId],
+    )
+    .fetch_all(database)
+    .await?;
+    let mut past: HashMap<OrderId, Vec<Past>> = HashMap::new();
+    for change in changes {
+        past.entry(change.order_id).or_default().push(change);
+    }
+    Ok(past)
 }
 
 pub(crate) fn by_id(orders: Vec<Order>) -> HashMap<OrderId, Order> {

@@ -76,6 +76,9 @@ pub async fn place(
             select id, created_by, bill, currency, items, reference, now() + make_interval(secs => $2) from wanted
             on conflict (id) do nothing
             returning *
+        ), told as (
+            insert into orders.changes (order_ids, versions, owners)
+            select array_agg(id), array_agg(version), array_agg(created_by) from placed having count(*) > 0
         ), announced as (
             insert into orders.outbox (id, event, order_id, data, traceparent)
             select message.*

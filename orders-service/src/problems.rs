@@ -10,11 +10,19 @@ problem_types! {
     /// It was delivered.
     ORDER_NOT_CANCELLABLE: CONFLICT "order_not_cancellable", "The order can no longer be cancelled",
         "It has been delivered.";
+    /// As many as there may be.
+    TOO_MANY_STREAMS: SERVICE_UNAVAILABLE "too_many_streams", "Too many streams are open",
+        "Close one that is no longer needed, or try again soon: another replica may have room.", retry after 5;
 }
 
 /// There is no such order, or it is somebody else's.
 pub fn order_not_found() -> Problem {
     Problem::new(&ORDER_NOT_FOUND)
+}
+
+/// As many as there may be.
+pub fn too_many_streams() -> Problem {
+    Problem::new(&TOO_MANY_STREAMS)
 }
 
 /// It was delivered.

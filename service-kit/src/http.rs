@@ -159,26 +159,31 @@ fn request_span(request: &Request) -> Span {
     info_span!("request", method = %request.method(), path = request.uri().path(), request.id = request_id)
 }
 
+/// What is followed, at paths that end in `/stream`, is answered as events; all else as JSON.
+const JSON: [&str; 3] = ["*/*", "application/*", "application/json"];
+const EVENTS: [&str; 3] = ["*/*", "text/*", "text/event-stream"];
+
 /// Middleware: does nothing for a client that says too much, or that could not read the answer.
 async fn refuse_at_once(request: Request, next: Next) -> Response {
     if request.headers().len() > MAX_HEADERS {
         return Problem::new(&problem_types::HEADERS_TOO_LARGE).into_response();
     }
-    if !accepts_json(request.headers()) {
+    let answered = if request.uri().path().ends_with("/stream") { EVENTS } else { JSON };
+    if !accepts(request.headers(), answered) {
         return Problem::new(&problem_types::NOT_ACCEPTABLE).into_response();
     }
     next.run(request).await
 }
 
-/// Whether Accept (RFC 9110, 12.5.1) leaves room for JSON. What is most specific counts; what is no media range does not.
-fn accepts_json(headers: &HeaderMap) -> bool {
+/// Whether Accept (RFC 9110, 12.5.1) leaves room for what is answered, which is in these ranges, the widest first. What is
+/// most specific counts; what is no media range does not.
+fn accepts(headers: &HeaderMap, answered: [&str; 3]) -> bool {
     let given = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut ranges = given.flat_map(|value| value.split(',')).filter_map(media_range).peekable();
     if ranges.peek().is_none() {
         return true;
     }
-    let specificity =
-        |range: &str| ["*/*", "application/*", "application/json"].iter().position(|known| *known == range);
+    let specificity = |range: &str| answered.iter().position(|known| *known == range);
     let fitting = ranges.filter_map(|(range, is_wanted)| Some((specificity(&range)?, is_wanted)));
     fitting.max().is_some_and(|(_, is_wanted)| is_wanted)
 }
@@ -273,8 +278,10 @@ mod tests {
             (&["*/*;q=0.0"], false),
             (&["application/problem+json"], false),
         ] {
-            assert_eq!(accepts_json(&headers(&ACCEPT, accept)), expected, "{accept:?}");
+            assert_eq!(accepts(&headers(&ACCEPT, accept), JSON), expected, "{accept:?}");
         }
+        assert!(accepts(&headers(&ACCEPT, &["text/event-stream"]), EVENTS));
+        assert!(!accepts(&headers(&ACCEPT, &["application/json"]), EVENTS));
     }
 
     #[test]
@@ -301,7 +308,7 @@ mod tests {
             for text in [value, json] {
                 for name in [&ACCEPT, &IF_MATCH, &IF_NONE_MATCH] {
                     let headers = headers(name, &[&text]);
-                    accepts_json(&headers);
+                    accepts(&headers, JSON);
                     let _ = check_if_match(&headers, 1);
                     let _ = unless_known(&headers, 1, ());
                 }

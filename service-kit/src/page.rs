@@ -68,6 +68,12 @@ pub struct PageInfo {
 }
 
 impl<Status> PageRequest<Status> {
+    /// The first page of the list at this path, as it is answered to who asks for nothing in particular.
+    pub fn first(path: &str) -> Self {
+        let address = format!("{path}?limit={DEFAULT_LIMIT}");
+        Self { status: None, created_after: None, before: None, limit: DEFAULT_LIMIT, address }
+    }
+
     /// How many rows to read: one more than the page holds tells whether another page follows.
     pub fn rows_to_read(&self) -> i64 {
         i64::from(self.limit) + 1

@@ -64,8 +64,8 @@ problem_types! {
         "Nothing was done: the issuer of the token cannot be reached. Keep the token, and send the request again soon.",
         retry after 5;
     /// The client takes no JSON.
-    NOT_ACCEPTABLE: NOT_ACCEPTABLE "not_acceptable", "Answers are JSON",
-        "Send the header Accept with application/json in it, or leave it out.";
+    NOT_ACCEPTABLE: NOT_ACCEPTABLE "not_acceptable", "Answers are JSON, and streams are events",
+        "Send the header Accept with application/json in it, for a stream with text/event-stream, or leave it out.";
     /// If-Match names another version.
     PRECONDITION_FAILED: PRECONDITION_FAILED "precondition_failed", "It has changed, or never was as If-Match says",
         "Nothing was done: read it again, decide anew, and send the ETag that you have got then.";

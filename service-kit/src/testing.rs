@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::Value;
 use shared_events::ids::OrderId;
@@ -18,7 +18,9 @@ use tower::ServiceExt;
 use crate::contract::Contract;
 use crate::http::{Limits, with_conventions};
 use crate::openapi::Description;
+use crate::testing::events::EventStream;
 
+pub mod events;
 pub mod plans;
 
 /// The token of the demo user `somerandomuserid`.
@@ -98,6 +100,23 @@ impl Client {
         }
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
         self.send_raw(request.body(body).expect("a request")).await
+    }
+
+    /// Opens a stream of events, where an earlier one was cut off behind the event with this id. While the service is too
+    /// busy it asks again.
+    pub async fn follow(&self, path: &str, token: &str, last_event_id: Option<&str>) -> EventStream {
+        loop {
+            let mut request = Request::get(path).header(AUTHORIZATION, token).header(ACCEPT, "text/event-stream");
+            if let Some(id) = last_event_id {
+                request = request.header("Last-Event-ID", id);
+            }
+            let Ok(response) = self.app.clone().oneshot(request.body(Body::empty()).expect("a request")).await;
+            if response.status() == StatusCode::OK {
+                assert_eq!(response.headers()[CONTENT_TYPE], "text/event-stream");
+                return EventStream::new(response.into_body());
+            }
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        }
     }
 
     /// Sends a POST with an Idempotency-Key.

@@ -18,6 +18,8 @@ use crate::stack::{Detours, Layout, Plan};
 pub(crate) const NAME: &str = "gateway";
 /// Unless said otherwise.
 pub(crate) const MAX_CONCURRENT_REQUESTS: u32 = 4096;
+/// Unless said otherwise.
+pub(crate) const MAX_STREAMS: u32 = 4096;
 
 /// `address` is where the gateway listens.
 pub(crate) fn prepare(layout: &Layout, address: SocketAddr, services: &[Part], plan: &Plan) -> Result<Part> {
@@ -29,6 +31,7 @@ pub(crate) fn prepare(layout: &Layout, address: SocketAddr, services: &[Part], p
         ("GATEWAY_ACCESS_LOG", layout.log("gateway-access").display().to_string()),
         ("GATEWAY_PUBLIC", ours.join("public").display().to_string()),
         ("GATEWAY_MAX_CONCURRENT_REQUESTS", plan.gateway_max_concurrent_requests.to_string()),
+        ("GATEWAY_MAX_STREAMS", plan.gateway_max_streams.to_string()),
         ("CORS_ALLOWED_ORIGINS", origins()?),
     ];
     fs::write(folder.join("gateway.conf"), render(&template, &variables))?;
@@ -100,8 +103,8 @@ fn configuration(folder: &Path, services: &[Part], detours: &Detours) -> String 
         .map(|kind| format!("    {kind}_temp_path \"{folder}/{kind}\";\n"))
         .concat();
     let files = open_files();
-    // Each needs a second file for its upstream.
-    let connections = files / 2;
+    // The rest is for logs and the files of `public`.
+    let connections = files - 512;
     format!(
         "daemon off;\n\
          worker_processes auto;\n\
@@ -124,7 +127,7 @@ fn open_files() -> u32 {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let hard =
         limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().nth(1)?.parse().ok());
-    hard.unwrap_or(1024).min(16384)
+    hard.unwrap_or(1024).min(32768)
 }
 
 fn upstream(name: &str, service: &str, services: &[Part], detours: &Detours) -> String {
@@ -144,7 +147,13 @@ mod tests {
     #[test]
     fn every_variable_of_the_template_is_replaced() {
         let template = include_str!("../../gateway/gateway.conf.template");
-        let names = ["GATEWAY_ACCESS_LOG", "GATEWAY_PUBLIC", "GATEWAY_MAX_CONCURRENT_REQUESTS", "CORS_ALLOWED_ORIGINS"];
+        let names = [
+            "GATEWAY_ACCESS_LOG",
+            "GATEWAY_PUBLIC",
+            "GATEWAY_MAX_CONCURRENT_REQUESTS",
+            "GATEWAY_MAX_STREAMS",
+            "CORS_ALLOWED_ORIGINS",
+        ];
         let mut variables = vec![("GATEWAY_LISTEN", "127.0.0.1:8000".to_owned())];
         variables.extend(names.map(|name| (name, "17".to_owned())));
         let rendered = render(template, &variables);

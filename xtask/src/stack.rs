@@ -22,6 +22,7 @@ pub(crate) struct Plan {
     pub(crate) port: u16,
     /// More are refused by the gateway.
     pub(crate) gateway_max_concurrent_requests: u32,
+    pub(crate) gateway_max_streams: u32,
     pub(crate) replicas: usize,
     /// The folder with the services' binaries.
     pub(crate) binaries: PathBuf,
@@ -84,6 +85,7 @@ impl Plan {
             listen: Ipv4Addr::LOCALHOST.into(),
             port: 0,
             gateway_max_concurrent_requests: nginx::MAX_CONCURRENT_REQUESTS,
+            gateway_max_streams: nginx::MAX_STREAMS,
             replicas: 1,
             binaries: PathBuf::new(),
             detours: Detours::default(),

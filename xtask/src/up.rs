@@ -40,6 +40,9 @@ pub(crate) struct Options {
     /// Requests that the gateway lets in at a time
     #[arg(long, env, value_name = "N", default_value_t = nginx::MAX_CONCURRENT_REQUESTS)]
     gateway_max_concurrent_requests: u32,
+    /// Streams that the gateway lets be open at a time
+    #[arg(long, env, value_name = "N", default_value_t = nginx::MAX_STREAMS)]
+    gateway_max_streams: u32,
     /// Processes per service
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     replicas: u8,
@@ -90,6 +93,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         listen: options.listen,
         port: options.port,
         gateway_max_concurrent_requests: options.gateway_max_concurrent_requests,
+        gateway_max_streams: options.gateway_max_streams,
         replicas: options.replicas.into(),
         binaries,
         detours: Detours::default(),

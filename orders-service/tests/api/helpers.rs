@@ -9,18 +9,22 @@ use serde_json::{Value, json};
 use service_kit::broker::Broker;
 use service_kit::outbox;
 use service_kit::pool::Database;
+use service_kit::testing::events::EventStream;
 use service_kit::testing::{self, Answer, Client, DEMO_TOKENS, TOKEN};
 use shared_events::envelope::{self, Envelope, SpecVersion};
 use shared_events::events::{Event, PaymentProcessed, ProcessedStatus};
 use shared_events::ids::{OrderId, PaymentId};
 use shared_events::money::{Currency, MinorUnits};
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// The service on a fresh database, without a broker: what it would publish stays in its outbox.
 pub struct TestApp {
     pub app: App,
     pub client: Client,
+    /// Ends the streams.
+    pub stop: CancellationToken,
 }
 
 impl TestApp {
@@ -28,20 +32,33 @@ impl TestApp {
         testing::bootstrap(&superuser).await;
         let url = testing::url_as(&superuser, "orders_service", "orders-demo-password");
         testing::migrate(&url, SCHEMA, &MIGRATOR).await;
-        let config = Config::parse_from([
+        Self::on(&url, &[])
+    }
+
+    /// Another replica on the same database.
+    pub fn replica(superuser: &PgPool) -> Self {
+        Self::on(&testing::url_as(superuser, "orders_service", "orders-demo-password"), &[])
+    }
+
+    /// One with these settings.
+    pub fn on(url: &str, settings: &[&str]) -> Self {
+        let usual = [
             "orders-service",
             "--database-url",
-            &url,
+            url,
             "--amqp-url",
             "amqp://localhost",
             "--auth-demo-tokens",
             DEMO_TOKENS,
-        ]);
-        let database = Database::connect_lazy(&url, 4).expect("a pool");
+        ];
+        let config = Config::parse_from(usual.iter().chain(settings));
+        let database = Database::connect_lazy(url, 4).expect("a pool");
         let broker = Broker::new(&config.settings, "orders-service").expect("a broker");
         let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA, EVENTS);
         let app = App::new(database, outbox, &config).expect("sound settings");
-        Self { client: Client::documented(http::routes(app.clone()), openapi::description()), app }
+        let stop = CancellationToken::new();
+        tokio::spawn(app.live.clone().run(stop.clone()));
+        Self { client: Client::documented(http::routes(app.clone()), openapi::description()), app, stop }
     }
 
     pub async fn post_order(&self, body: Value) -> Answer {
@@ -55,6 +72,11 @@ impl TestApp {
 
     pub async fn get(&self, path: &str) -> Answer {
         self.client.send(Method::GET, path, TOKEN, &Value::Null).await
+    }
+
+    /// Opens a stream.
+    pub async fn follow(&self, path: &str, last_event_id: Option<&str>) -> EventStream {
+        self.client.follow(path, TOKEN, last_event_id).await
     }
 
     pub async fn get_order(&self, id: OrderId) -> Value {

@@ -13,4 +13,6 @@ mod parked;
 mod payment_processed;
 mod plans;
 mod read_orders;
+mod stream_races;
+mod streams;
 mod timers;

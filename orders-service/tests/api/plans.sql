@@ -10,6 +10,9 @@ with n as (
     insert into orders.order_events (order_id, version, status, cause)
     select id, 1, 'confirmed', 'payment_paid' from n
     on conflict do nothing
+), followed as (
+    insert into orders.changes (transaction_id, order_ids, versions, owners)
+    select n, array[id], array[1], array['user ' || n % 100] from n
 ), claimed as (
     insert into orders.idempotency_keys (scope, fingerprint, order_id)
     select id::text::bytea, '', id from n

@@ -12,6 +12,8 @@ use crate::problem_types::{self as problems, ProblemType};
 
 /// For examples: the place of the order that is shown in them.
 const CURSOR: &str = "AAZg58mTa34BogYW7m91nJypcJy6fZvP";
+const JSON: &str = "application/json";
+const EVENT_STREAM: &str = "text/event-stream";
 
 /// What one route takes and answers.
 pub struct Operation {
@@ -24,6 +26,7 @@ pub struct Operation {
 
 /// The body of an answer: a schema, and an example of it.
 pub struct Content {
+    media_type: &'static str,
     schema: Value,
     example: Value,
     schemas: Schemas,
@@ -108,6 +111,12 @@ impl Operation {
             .refuses(&[&problems::PRECONDITION_FAILED])
     }
 
+    /// Takes a `Last-Event-ID`.
+    #[must_use]
+    pub fn resumable(self, description: &str, example: &str) -> Self {
+        self.header("Last-Event-ID", description, &json!({"type": "string", "examples": [example]}))
+    }
+
     /// Takes an `Idempotency-Key`.
     #[must_use]
     pub fn idempotent(self) -> Self {
@@ -136,12 +145,12 @@ impl Operation {
     /// Answers this when all goes well.
     #[must_use]
     pub fn answers(mut self, status: StatusCode, description: &str, content: Content, headers: &[&str]) -> Self {
-        let Content { schema, example, schemas } = content;
+        let Content { media_type, schema, example, schemas } = content;
         self.schemas.0.extend(schemas.0);
         let answer = json!({
             "description": description,
             "headers": super::headers(headers),
-            "content": {"application/json": {"schema": schema, "example": example}},
+            "content": {media_type: {"schema": schema, "example": example}},
         });
         self.successes.push((status, answer));
         self
@@ -213,7 +222,7 @@ impl Content {
         let mut schemas = Schemas::default();
         let data = schemas.reference::<T>();
         let schema = json!({"type": "object", "required": ["data"], "properties": {"data": data}});
-        Self { schema, example: json!({"data": example}), schemas }
+        Self { media_type: JSON, schema, example: json!({"data": example}), schemas }
     }
 
     /// `{"data": […]}` with all of them.
@@ -221,7 +230,15 @@ impl Content {
         let mut schemas = Schemas::default();
         let data = json!({"type": "array", "items": schemas.reference::<T>()});
         let schema = json!({"type": "object", "required": ["data"], "properties": {"data": data}});
-        Self { schema, example: json!({"data": examples}), schemas }
+        Self { media_type: JSON, schema, example: json!({"data": examples}), schemas }
+    }
+
+    /// A stream of events whose data is a `T`, among others.
+    pub fn events<T: ToSchema>(example: &str) -> Self {
+        let mut schemas = Schemas::default();
+        let data = schemas.reference::<T>();
+        let schema = json!({"type": "string", "contentMediaType": EVENT_STREAM, "contentSchema": data});
+        Self { media_type: EVENT_STREAM, schema, example: json!(example), schemas }
     }
 
     /// `{"data": […], "page": …}` with a page of them.
