@@ -4,6 +4,7 @@
 //! [`Broker::session`] then opens the next. Publishing and consuming have a connection each, because a broker
 //! short of memory stops reading from publishers, acknowledgements included.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -51,7 +52,31 @@ pub struct Session {
     pub connection: Connection,
     /// The first channel.
     pub channel: Channel,
+    stop: CancellationToken,
     _counted: Present,
+}
+
+impl Session {
+    /// Bounds an exchange with the broker, as [`within`]. But as long as the broker takes nothing from us, for want of
+    /// memory or disk, time does not count: another connection would fare no better, and this one could not be closed
+    /// before that is over, so that each would keep a thread, a socket and megabytes.
+    pub(crate) async fn within<T, Trouble: Into<anyhow::Error>>(
+        &self,
+        deadline: Duration,
+        what: &str,
+        exchange: impl Future<Output = Result<T, Trouble>>,
+    ) -> anyhow::Result<T> {
+        let mut exchange = pin!(exchange);
+        loop {
+            match tokio::time::timeout(deadline, exchange.as_mut()).await {
+                Ok(answer) => return answer.map_err(Into::<anyhow::Error>::into).with_context(|| what.to_owned()),
+                Err(_) if self.connection.status().blocked() && !self.stop.is_cancelled() => {
+                    warn!(what, "RabbitMQ takes no messages: waiting");
+                }
+                Err(_) => bail!("{what}: no answer within {deadline:?}"),
+            }
+        }
+    }
 }
 
 impl Broker {
@@ -91,7 +116,8 @@ impl Broker {
             match self.open(purpose).await {
                 Ok((connection, channel)) => {
                     info!(purpose, "connected to RabbitMQ");
-                    return Some(Session { connection, channel, _counted: Present::in_gauge(open_sessions) });
+                    let stop = stop.clone();
+                    return Some(Session { connection, channel, stop, _counted: Present::in_gauge(open_sessions) });
                 }
                 Err(problem) => warn!(purpose, "waiting for RabbitMQ: {problem:#}"),
             }

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use chrono::TimeDelta;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::broker::{Broker, Session, within};
+use crate::broker::{Broker, Session};
 use crate::crash_point::crash_point;
 use crate::message::Message;
 use crate::outbox::{Addressed, BATCH, Table, ToSend};
@@ -69,8 +69,8 @@ impl Relay {
         session: &Session,
         mut last_call: Pin<&mut impl Future<Output = ()>>,
     ) -> anyhow::Result<()> {
-        let channel = &session.channel;
-        within(BROKER_DEADLINE, "asking for confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
+        let asking = session.channel.confirm_select(ConfirmSelectOptions::default());
+        session.within(BROKER_DEADLINE, "asking for confirms", asking).await?;
         let mut sweep = tokio::time::interval(SWEEP_PERIOD);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut receipts = tokio::time::interval(RECEIPTS_PERIOD);
@@ -81,14 +81,14 @@ impl Relay {
                 received = self.to_send.committed.recv_many(&mut committed, BATCH) => {
                     // Nobody is left who could commit something.
                     if received == 0 {
-                        return self.send_receipts(channel).await;
+                        return self.send_receipts(session).await;
                     }
                     // What has waited here through an outage is left to the sweeper, which has it too.
                     let messages = committed.drain(..).flatten().filter(|message| message.age() < SWEEP_AFTER);
-                    self.publish(channel, &messages.collect::<Vec<_>>()).await?;
+                    self.publish(session, &messages.collect::<Vec<_>>()).await?;
                 }
-                _ = receipts.tick() => self.send_receipts(channel).await?,
-                Some(asked) = self.to_send.replays.recv() => asked.publish(&self.broker, channel).await?,
+                _ = receipts.tick() => self.send_receipts(session).await?,
+                Some(asked) = self.to_send.replays.recv() => asked.publish(&self.broker, session).await?,
                 _ = sweep.tick() => self.sweep(session).await?,
                 () = &mut last_call => return Ok(()),
             }
@@ -96,14 +96,13 @@ impl Relay {
     }
 
     /// Sends the receipts that have come together.
-    async fn send_receipts(&mut self, channel: &Channel) -> anyhow::Result<()> {
+    async fn send_receipts(&mut self, session: &Session) -> anyhow::Result<()> {
         let receipts: Vec<Addressed> = std::iter::from_fn(|| self.to_send.receipts.try_recv().ok()).collect();
         if receipts.is_empty() {
             return Ok(());
         }
         crash_point("receipt made, not sent");
-        let sending = tokio::time::timeout(BROKER_DEADLINE, send_receipts(channel, receipts)).await;
-        sending.context("no confirm in time").flatten()
+        session.within(BROKER_DEADLINE, "sending receipts", send_receipts(&session.channel, receipts)).await
     }
 
     /// Publishes again what has no receipt and is due.
@@ -114,14 +113,14 @@ impl Relay {
         loop {
             let messages = match self.table.has_due().await {
                 Ok(false) => return Ok(()),
-                Ok(true) => self.table.claim(&self.events_without_crowd(&session.channel).await?).await,
+                Ok(true) => self.table.claim(&self.events_without_crowd(session).await?).await,
                 Err(problem) => Err(problem),
             };
             match messages {
                 Ok(messages) if messages.is_empty() => return Ok(()),
                 Ok(messages) => {
                     info!(messages = messages.len(), "publishing events that have no receipt");
-                    self.publish(&session.channel, &messages).await?;
+                    self.publish(session, &messages).await?;
                 }
                 Err(problem) => {
                     warn!(%problem, "the outbox cannot be read");
@@ -132,13 +131,14 @@ impl Relay {
     }
 
     /// The events in whose queues little is waiting.
-    async fn events_without_crowd(&self, channel: &Channel) -> anyhow::Result<Vec<&'static str>> {
+    async fn events_without_crowd(&self, session: &Session) -> anyhow::Result<Vec<&'static str>> {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let mut events = Vec::new();
         for event in self.events {
             let queue = self.broker.topology.queue(event);
-            let asking = channel.queue_declare(queue.into(), passive, FieldTable::default());
-            if within(BROKER_DEADLINE, "asking for the length of a queue", asking).await?.message_count() <= CROWD {
+            let asking = session.channel.queue_declare(queue.into(), passive, FieldTable::default());
+            let queue = session.within(BROKER_DEADLINE, "asking for the length of a queue", asking).await?;
+            if queue.message_count() <= CROWD {
                 events.push(*event);
             }
         }
@@ -147,10 +147,10 @@ impl Relay {
 
     /// Publishes events and waits for the broker's confirms. What it did not take comes up again soon, here or at
     /// another replica.
-    async fn publish(&self, channel: &Channel, messages: &[Message]) -> anyhow::Result<()> {
+    async fn publish(&self, session: &Session, messages: &[Message]) -> anyhow::Result<()> {
         for batch in messages.chunks(BATCH) {
-            let publishing = tokio::time::timeout(BROKER_DEADLINE, self.publish_and_confirm(channel, batch)).await;
-            let outcome = publishing.context("no confirm in time").flatten();
+            let publishing = self.publish_and_confirm(&session.channel, batch);
+            let outcome = session.within(BROKER_DEADLINE, "publishing", publishing).await;
             let is_unconfirmed = |id: &Uuid| !outcome.as_ref().is_ok_and(|confirmed| confirmed.contains(id));
             let unconfirmed: Vec<Uuid> = batch.iter().map(|message| message.id).filter(is_unconfirmed).collect();
             if !unconfirmed.is_empty()
@@ -163,7 +163,7 @@ impl Relay {
             if !unconfirmed.is_empty() {
                 let events = unconfirmed.len();
                 warn!(events, "the broker could not route or store events; declaring the queues again");
-                self.broker.declare(channel).await?;
+                self.broker.declare(&session.channel).await?;
             }
         }
         Ok(())

@@ -6,14 +6,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Session};
 use crate::parcel::PERSISTENT;
 
 /// The header that names the row.
@@ -71,17 +71,17 @@ impl Replays {
 }
 
 impl Asked {
-    /// Publishes on the channel of the relay, which must have no other message under way.
-    pub(crate) async fn publish(self, broker: &Broker, channel: &Channel) -> anyhow::Result<()> {
+    /// Publishes on the channel of the relay's session, which must have no other message under way.
+    pub(crate) async fn publish(self, broker: &Broker, session: &Session) -> anyhow::Result<()> {
         // Whoever asked has been told that the broker is away.
         if self.taken.is_closed() {
             return Ok(());
         }
-        let publishing = tokio::time::timeout(DEADLINE, publish(channel, &self.replay)).await;
-        let is_taken = publishing.context("no confirm in time").flatten()?;
+        let publishing = publish(&session.channel, &self.replay);
+        let is_taken = session.within(DEADLINE, "publishing a replay", publishing).await?;
         if !is_taken {
             warn!(queue = self.replay.queue, "the broker could not take a replay; declaring the queues again");
-            broker.declare(channel).await?;
+            broker.declare(&session.channel).await?;
         }
         // Nobody waits any more: then it is sent twice at worst.
         let _ = self.taken.send(is_taken);

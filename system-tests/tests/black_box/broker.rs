@@ -101,11 +101,16 @@ pub fn waiting_messages() -> Vec<(String, u32)> {
 
 /// As the broker itself lists them.
 fn queues() -> Vec<String> {
+    control(&["list_queues", "name"])
+}
+
+/// What the broker answers to a command, line by line.
+pub fn control(command: &[&str]) -> Vec<String> {
     let control = stack::dir().join("rabbitmq/ctl");
-    let listed = Command::new(control).args(["--quiet", "--silent", "list_queues", "name"]).output();
-    let listed = listed.expect("rabbitmqctl can be run");
-    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
-    String::from_utf8_lossy(&listed.stdout).lines().map(str::to_owned).collect()
+    let answer = Command::new(control).args(["--quiet", "--silent"]).args(command).output();
+    let answer = answer.expect("rabbitmqctl can be run");
+    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+    String::from_utf8_lossy(&answer.stdout).lines().map(str::to_owned).collect()
 }
 
 /// The messages go back into the queue with the end of the connection.

@@ -17,6 +17,7 @@ mod storage;
 mod table_lock;
 
 mod bench;
+mod broker_alarm;
 mod card_secrecy;
 mod chaos;
 mod conventions;
