@@ -6,10 +6,13 @@
 //! and all connections of its pool are given up for new ones. Whether it was carried out is not known then, which is
 //! the same as with a connection that breaks: every unit of work is harmless to repeat.
 //!
+//! A server that is asked to stop (SIGTERM) lets nobody in any more and waits until the last of its connections is
+//! closed, however long that takes. So it is visited now and then, and let go when it turns the visitor away.
+//!
 //! No transaction is ever left open by that, since every unit of work is a single statement.
 
 use std::str::FromStr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -17,15 +20,16 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
-use sqlx::{Describe, Either, Execute, Executor, PgPool, SqlStr};
-use tokio::time::{Instant, timeout_at};
+use sqlx::{ConnectOptions, Connection, Describe, Either, Execute, Executor, PgPool, SqlStr};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::warn;
 
 /// How long a unit of work waits for a connection that is free or new.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// After which the server gives a statement up: long before that something is wrong.
 const STATEMENT_TIMEOUT: &str = "8s";
-const LOCK_TIMEOUT: &str = "5s";
+/// How long what is written together waits for a row that somebody else holds: what is ours is held for a moment only.
+const LOCK_TIMEOUT: &str = "2s";
 /// Every statement here finds its rows by an index. Without being told, PostgreSQL would read all of a small table
 /// instead, and keep to that plan for minutes while the table grows. Nothing here runs so long that compiling it pays.
 const PLANNER: [(&str, &str); 4] =
@@ -34,6 +38,11 @@ const PLANNER: [(&str, &str); 4] =
 const ANSWER_DEADLINE: Duration = Duration::from_secs(12);
 /// How long a pool that was given up may take to close what still works of it.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a server that is asked to stop waits for us at most.
+const VISIT_PERIOD: Duration = Duration::from_secs(5);
+/// How a server turns everybody away that is about to stop, or not ready yet
+/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+const CANNOT_CONNECT_NOW: &str = "57P03";
 
 /// A login to PostgreSQL: what every statement is executed on.
 #[derive(Clone, Debug)]
@@ -61,7 +70,9 @@ impl Database {
             .options([("statement_timeout", STATEMENT_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)])
             .options(PLANNER);
         let current = RwLock::new(Current { pool: new_pool(&options, max_connections), generation: 0 });
-        Ok(Self(Arc::new(Login { options, max_connections, current })))
+        let login = Arc::new(Login { options, max_connections, current });
+        tokio::spawn(visit(Arc::downgrade(&login)));
+        Ok(Self(login))
     }
 
     /// Waits for what is running and closes all connections.
@@ -70,19 +81,7 @@ impl Database {
     }
 
     fn current(&self) -> Current {
-        self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// A statement had no answer: its pool's connections are replaced, unless they have been already.
-    fn give_up(&self, generation: u64) -> sqlx::Error {
-        let mut current = self.0.current.write().unwrap_or_else(PoisonError::into_inner);
-        if current.generation == generation {
-            warn!(within = ?ANSWER_DEADLINE, "the database did not answer a statement: all connections are replaced");
-            let pool = new_pool(&self.0.options, self.0.max_connections);
-            let given_up = std::mem::replace(&mut *current, Current { pool, generation: generation + 1 });
-            tokio::spawn(async move { drop(tokio::time::timeout(CLOSE_DEADLINE, given_up.pool.close()).await) });
-        }
-        sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the database did not answer in time"))
+        self.0.current()
     }
 
     async fn in_time<T>(
@@ -91,7 +90,51 @@ impl Database {
         deadline: Instant,
         work: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, sqlx::Error> {
-        timeout_at(deadline, work).await.unwrap_or_else(|_| Err(self.give_up(generation)))
+        timeout_at(deadline, work).await.unwrap_or_else(|_| {
+            self.0.give_up(generation, "did not answer a statement in time");
+            let too_late = "the database did not answer in time";
+            Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, too_late)))
+        })
+    }
+}
+
+impl Login {
+    fn current(&self) -> Current {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The connections of a pool are replaced, unless they have been already.
+    fn give_up(&self, generation: u64, reason: &str) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if current.generation == generation {
+            warn!(reason, "all connections to the database are replaced");
+            let pool = new_pool(&self.options, self.max_connections);
+            let given_up = std::mem::replace(&mut *current, Current { pool, generation: generation + 1 });
+            tokio::spawn(async move { drop(timeout(CLOSE_DEADLINE, given_up.pool.close()).await) });
+        }
+    }
+
+    /// Whether a newcomer is turned away. One who has no answer does not know.
+    async fn turns_away(&self) -> bool {
+        let visiting = async { self.options.connect().await?.close().await };
+        match timeout(ACQUIRE_TIMEOUT, visiting).await {
+            Ok(Err(refusal)) => {
+                refusal.as_database_error().is_some_and(|refusal| refusal.code().as_deref() == Some(CANNOT_CONNECT_NOW))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Lets go of a server that is about to stop, as long as the login is used.
+async fn visit(login: Weak<Login>) {
+    loop {
+        tokio::time::sleep(VISIT_PERIOD).await;
+        let Some(login) = login.upgrade() else { return };
+        let Current { pool, generation } = login.current();
+        if pool.size() > 0 && login.turns_away().await {
+            login.give_up(generation, "lets nobody in");
+        }
     }
 }
 

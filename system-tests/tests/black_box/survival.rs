@@ -1,15 +1,15 @@
-//! Every process is killed once, under load, and the system heals by itself.
+//! Every process is killed once, under load, and the database is stopped; the system heals by itself.
 
 use crate::client::{GOOD_CARD, User};
 use crate::database::Books;
 use crate::load::Load;
 use crate::reconciliation::Reconciliation;
-use crate::stack::{self, Stack};
+use crate::stack::{self, Process, Stack};
 
 #[test]
 fn the_system_survives_the_death_of_the_orders_service() {
     let _alone = stack::alone();
-    let fault = Fault::strike("orders-service");
+    let fault = Fault::strike("orders-service", Process::kill);
     let bad_gateways = fault.heal();
     assert!(bad_gateways > 0, "no client noticed that the service was down");
 }
@@ -17,25 +17,32 @@ fn the_system_survives_the_death_of_the_orders_service() {
 #[test]
 fn the_system_survives_the_death_of_the_payments_service() {
     let _alone = stack::alone();
-    Fault::strike("payments-service").heal();
+    Fault::strike("payments-service", Process::kill).heal();
 }
 
 #[test]
 fn the_system_survives_the_death_of_the_database() {
     let _alone = stack::alone();
-    Fault::strike("postgres").heal();
+    Fault::strike("postgres", Process::kill).heal();
+}
+
+/// PostgreSQL then waits until everybody has gone.
+#[test]
+fn a_database_that_is_asked_to_stop_is_let_go() {
+    let _alone = stack::alone();
+    Fault::strike("postgres", Process::stop).heal();
 }
 
 #[test]
 fn the_system_survives_the_death_of_the_gateway() {
     let _alone = stack::alone();
-    Fault::strike("gateway").heal();
+    Fault::strike("gateway", Process::kill).heal();
 }
 
 #[test]
 fn orders_are_accepted_while_the_broker_is_dead_and_go_on_when_it_is_back() {
     let _alone = stack::alone();
-    let fault = Fault::strike("rabbitmq");
+    let fault = Fault::strike("rabbitmq", Process::kill);
     let user = User::demo();
     let placed: Vec<_> = (0..10).map(|_| user.place_order()).collect();
     assert!(!Stack::now().process("rabbitmq").listens(), "the broker was back before the orders were placed");
@@ -49,7 +56,7 @@ fn orders_are_accepted_while_the_broker_is_dead_and_go_on_when_it_is_back() {
     }
 }
 
-/// A process that was killed while clients were busy.
+/// A process that was killed or stopped while clients were busy.
 struct Fault {
     name: &'static str,
     before: Stack,
@@ -58,11 +65,11 @@ struct Fault {
 
 impl Fault {
     #[track_caller]
-    fn strike(name: &'static str) -> Self {
+    fn strike(name: &'static str, how: fn(&Process)) -> Self {
         let before = Stack::once_all_run();
         let load = Load::start();
         load.goes_on();
-        before.process(name).kill();
+        how(before.process(name));
         Self { name, before, load }
     }
 
