@@ -30,7 +30,7 @@ pub fn start(database: Database, outbox: Outbox, delivery_delay: Duration) -> Ch
 }
 
 /// Answers in the order of the changes. Of those of one order only the first can be made: it outdates the others.
-async fn apply(
+pub(crate) async fn apply(
     database: &Database,
     outbox: &Outbox,
     delivery_delay: Duration,

@@ -3,33 +3,37 @@
 //! The times are in the rows and the clock is the database's, so a restart or a second replica changes nothing: when
 //! two replicas take the same order, one of them finds that it was decided already.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use service_kit::crash_point::crash_point;
+use service_kit::database::together_or_alone;
+use service_kit::problem::Problem;
 use service_kit::process::repeat;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::order::{Change, Order};
-use crate::{App, orders};
+use crate::{App, changing, orders};
 
 const TICK: Duration = Duration::from_millis(250);
 
 /// Looks for due orders until `stop`. A tick that fails is logged; the next one is the retry.
 pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
     repeat(TICK, stop, async || {
-        if let Err(problem) = deliver_due(&app).await {
-            warn!(%problem, "deliveries are late");
+        // Their causes are in the log already.
+        if deliver_due(&app).await.is_err() {
+            warn!("deliveries are late");
         }
-        if let Err(problem) = expire_due(&app).await {
-            warn!(%problem, "expiries are late");
+        if expire_due(&app).await.is_err() {
+            warn!("expiries are late");
         }
     })
     .await
 }
 
 /// Delivers every order whose time has come.
-pub async fn deliver_due(app: &App) -> Result<(), sqlx::Error> {
+pub async fn deliver_due(app: &App) -> Result<(), Problem> {
     loop {
         let due = orders::due_for_delivery(&app.database).await?;
         if !decide(app, due, Order::deliver).await? {
@@ -39,7 +43,7 @@ pub async fn deliver_due(app: &App) -> Result<(), sqlx::Error> {
 }
 
 /// Cancels every order that nobody paid in time.
-pub async fn expire_due(app: &App) -> Result<(), sqlx::Error> {
+pub async fn expire_due(app: &App) -> Result<(), Problem> {
     loop {
         let due = orders::due_for_expiry(&app.database).await?;
         if !decide(app, due, Order::expire).await? {
@@ -48,15 +52,25 @@ pub async fn expire_due(app: &App) -> Result<(), sqlx::Error> {
     }
 }
 
-/// `false` when there was nothing to decide.
-async fn decide(app: &App, due: Vec<Order>, decision: fn(&Order) -> Option<Change>) -> Result<bool, sqlx::Error> {
+/// `false` when there was nothing to decide. An order that somebody holds does not keep the others waiting for long.
+async fn decide(app: &App, due: Vec<Order>, decision: fn(&Order) -> Option<Change>) -> Result<bool, Problem> {
     let changes: Vec<Change> = due.iter().filter_map(decision).collect();
     if changes.is_empty() {
         return Ok(false);
     }
-    for order in orders::apply(&app.database, &app.outbox, app.delivery_delay, &changes).await?.values() {
-        info!(order.id = %order.id, order.status = order.status.name(), "an order's time has come");
-        crash_point("order delivered, timer not done");
+    let apply = |changes: Arc<[Change]>| async move {
+        changing::apply(&app.database, &app.outbox, app.delivery_delay, &changes).await
+    };
+    let mut outcome = Ok(true);
+    for changed in together_or_alone(changes, &apply).await {
+        match changed {
+            Ok(Some(order)) => {
+                info!(order.id = %order.id, order.status = order.status.name(), "an order's time has come");
+                crash_point("order delivered, timer not done");
+            }
+            Ok(None) => {}
+            Err(problem) => outcome = Err(problem),
+        }
     }
-    Ok(true)
+    outcome
 }

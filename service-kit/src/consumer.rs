@@ -4,15 +4,16 @@
 //!
 //! An acknowledgement proves nothing, so an event may come again at any time; what handlers do must be harmless to
 //! repeat. A message that can never be applied is parked. Trouble of the database is waited out here, with the
-//! messages in hand, so that it costs none of them a delivery.
+//! messages in hand, so that it costs none of them a delivery. Only what somebody's lock keeps from being applied is let
+//! go, for the sake of the others: without a receipt, it comes again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, stream};
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use shared_events::envelope::Envelope;
@@ -25,7 +26,7 @@ use uuid::Uuid;
 
 use crate::broker::{Broker, Session, within};
 use crate::crash_point::crash_point;
-use crate::database::{is_refusal, retry_while};
+use crate::database::{is_held, is_refusal, may_concern_one, retry_while};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::parked::{self, Kind, Parked};
@@ -36,11 +37,15 @@ use crate::received::{Batch, Received, next_batch};
 const PREFETCH: u16 = 128;
 /// With so many messages a batch is large enough.
 const BATCH: usize = 256;
+/// How many messages of a batch that could not be applied are applied at a time: requests need connections too.
+const ALONE: usize = 4;
 /// How long nothing may come before the subscription is renewed.
 const QUIET: Duration = Duration::from_secs(10);
 /// AMQP's code for an orderly close.
 const REPLY_SUCCESS: u16 = 200;
 const BROKER_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the broker may take to hear that the service stops; it notices soon anyway.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// An event that contradicts what is known: no repetition will make it fit.
 #[derive(Debug)]
@@ -200,7 +205,7 @@ pub async fn run(
             }
         }
         if stop.is_cancelled() {
-            drop(within(BROKER_DEADLINE, "closing", session.connection.close(REPLY_SUCCESS, "stopping".into())).await);
+            drop(within(FAREWELL, "closing", session.connection.close(REPLY_SUCCESS, "stopping".into())).await);
         }
     }
     Ok(())
@@ -238,12 +243,14 @@ impl Worker {
         loop {
             let batch = tokio::select! {
                 batch = tokio::time::timeout(QUIET, next_batch(&mut deliveries, BATCH)) => batch,
-                () = end_of_session.cancelled() => break,
+                // The channel ends with its connection.
+                () = end_of_session.cancelled() => return Ok(()),
             };
             let Ok(batch) = batch else { break };
             let Batch { messages, last_tag } = batch?;
-            let ids = messages.iter().filter_map(Received::event_id).collect();
-            self.settle(messages, end_of_session).await?;
+            let mut ids: Vec<Uuid> = messages.iter().filter_map(Received::event_id).collect();
+            let let_go = self.settle(messages, end_of_session).await?;
+            ids.retain(|id| !let_go.contains(id));
             if let Some(queue) = &self.subscription.receipts_queue {
                 crash_point("event applied, receipt not made");
                 self.outbox.send_receipt(queue, ids);
@@ -256,23 +263,34 @@ impl Worker {
     }
 
     /// Applies or parks every message, and comes back only when the database has committed that; or with an error when
-    /// the session ends first, and then nothing is to be acknowledged.
-    async fn settle(&self, batch: Vec<Received>, end_of_session: &CancellationToken) -> anyhow::Result<()> {
+    /// the session ends first, and then nothing is to be acknowledged. Answers the events that were let go.
+    async fn settle(&self, batch: Vec<Received>, end_of_session: &CancellationToken) -> anyhow::Result<Vec<Uuid>> {
         let mut replayed: Vec<i64> = batch.iter().filter_map(|message| message.replay_of).collect();
-        let worthwhile = |trouble: &sqlx::Error| !is_refusal(trouble) && !end_of_session.is_cancelled();
+        let is_alone = batch.len() == 1;
+        // A replay does not come again by itself.
+        let must_wait = is_alone && !replayed.is_empty();
+        let worthwhile = |trouble: &sqlx::Error| {
+            let is_up_to_the_batch = if must_wait { is_refusal(trouble) } else { may_concern_one(trouble) };
+            !is_up_to_the_batch && !end_of_session.is_cancelled()
+        };
         let refused = match retry_while(worthwhile, || (self.subscription.handler)(batch.clone())).await {
             Ok(refused) => refused,
-            Err(refusal) if is_refusal(&refusal) && batch.len() == 1 => {
+            Err(refusal) if is_refusal(&refusal) && is_alone => {
                 let reason = format!("the database refused it: {refusal}");
                 let refuse = |message| Refused { message, kind: Kind::Refused, reason: reason.clone() };
                 batch.into_iter().map(refuse).collect()
             }
-            Err(refusal) if is_refusal(&refusal) => {
-                warn!(%refusal, "the database refused a batch of events; applying them one by one");
-                for message in batch {
-                    Box::pin(self.settle(vec![message], end_of_session)).await?;
-                }
-                return Ok(());
+            Err(held) if is_held(&held) && is_alone && !must_wait => {
+                warn!(%held, "somebody holds what an event is about; it will come again");
+                return Ok(batch.iter().filter_map(Received::event_id).collect());
+            }
+            Err(trouble) if may_concern_one(&trouble) && !is_alone => {
+                warn!(%trouble, "a batch of events could not be applied; applying them one by one");
+                let alone = batch.into_iter().map(|message| Box::pin(self.settle(vec![message], end_of_session)));
+                let alone: Vec<_> = alone.collect();
+                // All of them to their end, whatever becomes of one.
+                let settled: Vec<anyhow::Result<_>> = stream::iter(alone).buffer_unordered(ALONE).collect().await;
+                return Ok(settled.into_iter().collect::<anyhow::Result<Vec<_>>>()?.concat());
             }
             Err(trouble) => return Err(trouble).context("the database did not answer"),
         };
@@ -292,6 +310,6 @@ impl Worker {
             let forget = || parked::forget(&self.database, self.schema, &replayed);
             retry_while(has_patience, forget).await.context("a replayed message could not be forgotten")?;
         }
-        Ok(())
+        Ok(Vec::new())
     }
 }

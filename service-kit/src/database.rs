@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use futures_util::future::join_all;
-use sqlx::migrate::Migrator;
+use futures_util::{StreamExt, stream};
+use sqlx::migrate::{Migrate, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
@@ -21,9 +21,12 @@ use crate::batcher::Batcher;
 use crate::problem::Problem;
 use crate::settings::{DurabilityCheck, Settings};
 
-const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// How long it may take to find out that a database is as it should be.
+const LOOK_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a client is kept waiting for an absent database.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How many jobs of a batch that could not be done are done at a time: others need connections too.
+const ALONE: usize = 4;
 
 /// Waits for the database as long as it takes, checks that it keeps what it acknowledges, and brings `schema` up to
 /// date. Safe with several replicas: they queue for a lock. `Ok(false)` when told to stop first.
@@ -58,12 +61,33 @@ async fn try_prepare(
     migrator: &Migrator,
     durability: DurabilityCheck,
 ) -> anyhow::Result<()> {
-    let connecting = tokio::time::timeout(CONNECT_DEADLINE, options.connect()).await;
-    let mut connection = connecting.unwrap_or(Err(sqlx::Error::PoolTimedOut)).context("cannot connect")?;
-    check_durability(&mut connection, durability).await?;
-    migrate(&mut connection, schema, migrator).await?;
-    connection.close().await.context("cannot close the connection")?;
+    let looking = async {
+        let mut connection = options.connect().await.context("cannot connect")?;
+        check_durability(&mut connection, durability).await?;
+        let is_up_to_date = is_up_to_date(&mut connection, schema, migrator).await;
+        anyhow::Ok((connection, is_up_to_date))
+    };
+    let looked = tokio::time::timeout(LOOK_DEADLINE, looking).await;
+    let (mut connection, is_up_to_date) = looked.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()))?;
+    if !is_up_to_date {
+        migrate(&mut connection, schema, migrator).await?;
+    }
+    // What it was needed for is done.
+    drop(tokio::time::timeout(LOOK_DEADLINE, connection.close()).await);
     Ok(())
+}
+
+/// Whether nothing is to be migrated. A service that starts anew waits for no lock then, and for no answer that may
+/// never come: only migrations may take as long as they like.
+async fn is_up_to_date(connection: &mut PgConnection, schema: &'static str, migrator: &Migrator) -> bool {
+    // An error is that there is no such table yet, or will come up again when migrating.
+    let Ok(applied) = connection.list_applied_migrations(&bookkeeping(schema)).await else { return false };
+    let applied = applied.iter().map(|migration| (migration.version, &migration.checksum));
+    applied.eq(migrator.iter().map(|migration| (migration.version, &migration.checksum)))
+}
+
+fn bookkeeping(schema: &'static str) -> String {
+    format!("{schema}._sqlx_migrations")
 }
 
 /// Brings `schema` up to date; its bookkeeping lives in `<schema>._sqlx_migrations`.
@@ -73,7 +97,7 @@ pub async fn migrate(
     migrator: &Migrator,
 ) -> Result<(), sqlx::migrate::MigrateError> {
     let mut migrator = Migrator { migrations: migrator.migrations.clone(), ..Migrator::DEFAULT };
-    migrator.dangerous_set_table_name(format!("{schema}._sqlx_migrations"));
+    migrator.dangerous_set_table_name(bookkeeping(schema));
     // `run` would make the future of everything above it impossible to spawn.
     migrator.run_direct(None, connection, false).await
 }
@@ -181,7 +205,7 @@ where
 /// Has a batch done by one statement, which is repeated as by [`retry`]. When the database refuses its data, or one row
 /// is held by somebody else for too long, each job is done on its own, so that one which cannot be done fails alone.
 /// Answers in the order of the jobs.
-async fn together_or_alone<Job, Answer, Work>(
+pub async fn together_or_alone<Job, Answer, Work>(
     jobs: Vec<Job>,
     work: &impl Fn(Arc<[Job]>) -> Work,
 ) -> Vec<Result<Answer, Problem>>
@@ -194,10 +218,11 @@ where
     let mut answers = Vec::with_capacity(jobs.len());
     match retry(PATIENCE, || work(Arc::clone(&jobs))).await {
         Ok(all) => answers.extend(all.into_iter().map(Ok)),
-        Err(trouble) if may_concern_one_job(&trouble) && jobs.len() > 1 => {
+        Err(trouble) if may_concern_one(&trouble) && jobs.len() > 1 => {
             warn!(%trouble, "a batch could not be done; doing its jobs one by one");
-            let alone = jobs.iter().map(|job| retry(PATIENCE, || work(Arc::new([job.clone()]))));
-            for done in join_all(alone).await {
+            let alone: Vec<_> = jobs.iter().map(|job| retry(PATIENCE, || work(Arc::new([job.clone()])))).collect();
+            let mut alone = stream::iter(alone).buffered(ALONE);
+            while let Some(done) = alone.next().await {
                 match done {
                     Ok(alone) => answers.extend(alone.into_iter().map(Ok)),
                     Err(problem) => answers.push(Err(problem.into())),
@@ -209,9 +234,15 @@ where
     answers
 }
 
-fn may_concern_one_job(error: &sqlx::Error) -> bool {
-    // lock_not_available: somebody holds a row.
-    is_refusal(error) || error.as_database_error().is_some_and(|refusal| refusal.code().as_deref() == Some("55P03"))
+/// Whether somebody else held a row, or all of them, for longer than is waited for that.
+pub fn is_held(error: &sqlx::Error) -> bool {
+    // lock_not_available
+    error.as_database_error().is_some_and(|refusal| refusal.code().as_deref() == Some("55P03"))
+}
+
+/// Whether the rest of what was to be written together may well be written.
+pub fn may_concern_one(error: &sqlx::Error) -> bool {
+    is_refusal(error) || is_held(error)
 }
 
 /// Repeats a unit of work, which must be harmless to repeat, while `worthwhile` says so of its error.

@@ -14,8 +14,8 @@ use tracing::{error, info};
 use crate::settings::Settings;
 use crate::telemetry;
 
-/// The longest that an orderly stop may take; `docker stop` kills after ten seconds.
-const STOP_DEADLINE: Duration = Duration::from_secs(9);
+/// The longest that an orderly stop may take, so that nine seconds are not exceeded; `docker stop` kills after ten.
+const STOP_DEADLINE: Duration = Duration::from_millis(8_500);
 
 /// What the binary can do besides serving.
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -26,7 +26,7 @@ pub enum Command {
 
 /// Runs a service until it ends by itself or a SIGTERM or SIGINT tells it to.
 ///
-/// A second signal, or the stop taking longer than nine seconds, ends the process at once.
+/// A second signal, or a stop that takes too long, ends the process at once.
 pub fn main<Service>(
     settings: &Settings,
     command: Option<Command>,

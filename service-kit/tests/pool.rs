@@ -5,12 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use clap::Parser;
 use futures_util::future::join_all;
-use service_kit::database::is_transient;
+use service_kit::database::{is_transient, prepare};
 use service_kit::pool::Database;
+use service_kit::settings::Settings;
 use sqlx::PgPool;
+use sqlx::migrate::Migrator;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 /// How long a fact may take to come true. Generous: it is waited for, not measured.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -41,10 +45,49 @@ async fn connections_that_do_not_answer_are_given_up_and_replaced(superuser: PgP
     assert!(answers().await.iter().all(Result::is_ok), "new connections have taken their place");
 }
 
+/// What a service is started with.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+static MIGRATOR: Migrator = sqlx::migrate!("../migrations/orders");
+
+#[sqlx::test(migrations = false)]
+async fn a_service_that_is_started_again_does_not_wait_for_an_answer_that_never_comes(superuser: PgPool) {
+    sqlx::raw_sql("create schema orders").execute(&superuser).await.expect("the schema is made");
+    let link = Link::to(&superuser).await;
+    let arguments = ["--database-url", &link.url, "--amqp-url", "amqp://localhost", "--database-durability", "ignored"];
+    let Arguments { settings } = Arguments::parse_from(std::iter::once("service").chain(arguments));
+    let stop = CancellationToken::new();
+    let preparing = || prepare(&link.url, "orders", &MIGRATOR, &settings, &stop);
+    assert!(preparing().await.expect("it is migrated"));
+
+    let mut lock = superuser.acquire().await.expect("a connection");
+    let holding = "begin; lock table orders._sqlx_migrations in access exclusive mode";
+    sqlx::raw_sql(holding).execute(&mut *lock).await.expect("the table is locked");
+    let (prepared, ()) = tokio::join!(tokio::time::timeout(DEADLINE, preparing()), async {
+        while count(&superuser, "wait_event_type = 'Lock'").await < 1 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        link.swallow_all_that_is_open();
+        sqlx::raw_sql("rollback").execute(&mut *lock).await.expect("the table is let go");
+    });
+    assert!(prepared.expect("it does not wait for ever").expect("it tries again"));
+}
+
 async fn running(superuser: &PgPool) -> i64 {
-    let count = "select count(*) from pg_stat_activity where query like '%in doubt%' and state = 'active' \
-                 and datname = current_database() and pid <> pg_backend_pid()";
-    sqlx::query_scalar(count).fetch_one(superuser).await.expect("the statements can be counted")
+    count(superuser, "query like '%in doubt%' and state = 'active'").await
+}
+
+async fn count(superuser: &PgPool, connections: &str) -> i64 {
+    let count = format!(
+        "select count(*) from pg_stat_activity
+         where datname = current_database() and pid <> pg_backend_pid() and {connections}"
+    );
+    let count = sqlx::query_scalar(sqlx::AssertSqlSafe(count)).fetch_one(superuser).await;
+    count.expect("the connections can be counted")
 }
 
 /// A way to the database whose connections can be made to swallow what is sent, without breaking.

@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use orders_service::timers::{deliver_due, expire_due};
 use serde_json::json;
+use service_kit::testing::RowLock;
 use shared_events::events::ProcessedStatus;
 use sqlx::PgPool;
 
@@ -41,6 +42,26 @@ async fn several_replicas_deliver_an_order_once(database: PgPool) {
         let order = service.get_order(id).await;
         assert_eq!((&order["status"], &order["version"]), (&json!("delivered"), &json!(3)));
     }
+}
+
+#[sqlx::test(migrations = false)]
+async fn an_order_that_somebody_holds_does_not_keep_the_others_from_being_delivered(database: PgPool) {
+    let service = TestApp::start(database.clone()).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let id = service.placed_order().await;
+        service.hear(vec![processed(id, 3, ProcessedStatus::Paid)]).await;
+        service.execute(DELIVER_NOW, id).await;
+        ids.push(id);
+    }
+    let lock = RowLock::hold(&database, "select from orders.orders where id = $1 for update", ids[1]).await;
+    deliver_due(&service.app).await.expect_err("one is held");
+    for (id, status) in ids.iter().zip(["delivered", "confirmed", "delivered"]) {
+        assert_eq!(service.get_order(*id).await["status"], status);
+    }
+    lock.let_go().await;
+    deliver_due(&service.app).await.expect("the database answers");
+    assert_eq!(service.get_order(ids[1]).await["status"], "delivered");
 }
 
 #[sqlx::test(migrations = false)]

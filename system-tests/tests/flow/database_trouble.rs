@@ -1,6 +1,7 @@
-//! A database that refuses to write for a while, and one that is migrated under running services.
+//! A database that refuses to write for a while, one of whose rows is held, and one that is migrated under running services.
 
 use serde_json::json;
+use service_kit::testing::RowLock;
 use sqlx::PgPool;
 
 use crate::broker::Hands;
@@ -52,6 +53,28 @@ async fn requests_are_refused_while_no_connection_is_to_be_had_and_go_on_afterwa
         services.order_becomes(id, "delivered", "paid").await;
     }
     services.count_becomes("select count(*) from orders.orders", 2).await;
+    services.stop().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn an_order_that_somebody_holds_does_not_keep_the_events_of_others_waiting(database: PgPool) {
+    let services = Services::start(database.clone()).await;
+    let [held, other] = [services.place_order().await, services.place_order().await];
+    for id in [held, other] {
+        services.payment_becomes(id, "pending").await;
+    }
+    let lock = RowLock::hold(&database, "select from orders.orders where id = $1 for update", held).await;
+    assert_eq!(services.pay(held, "4242424242424242").await.0, 200);
+    lock.is_waited_for_by(1).await;
+    assert_eq!(services.pay(other, "4242424242424242").await.0, 200);
+    services.order_becomes(other, "delivered", "paid").await;
+
+    lock.let_go().await;
+    // As it does by itself, only sooner.
+    services.execute("update payments.outbox set next_attempt_at = now()").await;
+    services.order_becomes(held, "delivered", "paid").await;
+    services.count_becomes("select count(*) from orders.parked", 0).await;
+    services.count_becomes("select count(*) from payments.outbox", 0).await;
     services.stop().await;
 }
 
