@@ -1,4 +1,22 @@
-# Both services from one build: `docker build --target orders-service .`
+# Both services from one build, and the gateway with what it serves: `docker build --target orders-service .`
+
+# The console needs Node.js to be built and nothing to be served.
+FROM debian:bookworm-slim AS console
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates nodejs npm \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY console/package.json console/package-lock.json ./
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY console .
+RUN node build.mjs /console
+
+FROM nginx:1.28.2 AS gateway
+COPY gateway/nginx.conf /etc/nginx/nginx.conf
+COPY gateway/health.conf /etc/nginx/conf.d/health.conf
+COPY gateway/gateway.conf.template /etc/nginx/templates/default.conf.template
+COPY gateway/public /usr/share/nginx/public
+COPY --from=console /console /usr/share/nginx/console
 
 # The dependencies are a layer of their own, made from the manifests and empty crates. It stays until a manifest or
 # the lock file changes, with any builder.

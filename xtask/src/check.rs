@@ -4,6 +4,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
+use crate::console;
 use crate::docs;
 use crate::paths;
 use crate::print;
@@ -18,10 +19,11 @@ enum Outcome {
 /// A step's name and what it does.
 type Step = (&'static str, fn() -> Result<Outcome>);
 
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 6] = [
     ("format", || run(paths::cargo().args(["fmt", "--all", "--check"]))),
     ("lints, generated files", || run(Command::new(paths::ourselves()).args(["prepare", "--check"]))),
     ("documents of the API", || run(&mut docs::command(&["--check"]))),
+    ("console", console),
     ("bans, licences, sources", || deny(&["bans", "licenses", "sources"])),
     ("advisories", advisories),
 ];
@@ -46,6 +48,16 @@ pub(crate) fn run_all() -> Result<ExitCode> {
 
 fn run(command: &mut Command) -> Result<Outcome> {
     Ok(if command.status()?.success() { Outcome::Passed } else { Outcome::Failed })
+}
+
+fn console() -> Result<Outcome> {
+    Ok(match console::check() {
+        Ok(()) => Outcome::Passed,
+        Err(problem) => {
+            print::err(format_args!("{problem:#}"));
+            Outcome::Failed
+        }
+    })
 }
 
 fn deny(checks: &[&str]) -> Result<Outcome> {

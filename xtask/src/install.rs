@@ -76,6 +76,23 @@ pub(crate) fn python() -> Result<()> {
     if is_there { Ok(()) } else { install(&["python3-venv"]) }
 }
 
+/// Makes sure that the console can be built.
+pub(crate) fn node() -> Result<()> {
+    ensure_programs(&[("node", "nodejs"), ("npm", "npm")])
+}
+
+/// Makes sure that there is a browser for the tests of the console.
+pub(crate) fn browser() -> Result<()> {
+    ensure_programs(&[("chromium", "chromium")])
+}
+
+/// Of these programs, installs the packages of those that are not there.
+fn ensure_programs(needed: &[(&str, &'static str)]) -> Result<()> {
+    let missing = needed.iter().filter(|(program, _)| paths::program(program).is_none());
+    let packages: Vec<_> = missing.map(|(_, package)| *package).collect();
+    if packages.is_empty() { Ok(()) } else { install(&packages) }
+}
+
 fn install(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
     let by_hand = format!("sudo apt-get install --no-install-recommends {list}");

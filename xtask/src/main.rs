@@ -28,6 +28,7 @@ mod progress;
 mod stack;
 mod supervisor;
 
+mod console;
 mod nginx;
 mod postgres;
 mod rabbitmq;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
+use crate::console;
 use crate::paths;
 use crate::probe::Probe;
 use crate::process::{Environment, Part, Stage};
@@ -30,6 +31,7 @@ pub(crate) fn prepare(layout: &Layout, address: SocketAddr, services: &[Part], p
         ("GATEWAY_LISTEN", address.to_string()),
         ("GATEWAY_ACCESS_LOG", layout.log("gateway-access").display().to_string()),
         ("GATEWAY_PUBLIC", ours.join("public").display().to_string()),
+        ("GATEWAY_CONSOLE", console::folder().display().to_string()),
         ("GATEWAY_MAX_CONCURRENT_REQUESTS", plan.gateway_max_concurrent_requests.to_string()),
         ("GATEWAY_MAX_STREAMS", plan.gateway_max_streams.to_string()),
         ("CORS_ALLOWED_ORIGINS", origins()?),
@@ -150,6 +152,7 @@ mod tests {
         let names = [
             "GATEWAY_ACCESS_LOG",
             "GATEWAY_PUBLIC",
+            "GATEWAY_CONSOLE",
             "GATEWAY_MAX_CONCURRENT_REQUESTS",
             "GATEWAY_MAX_STREAMS",
             "CORS_ALLOWED_ORIGINS",

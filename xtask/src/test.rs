@@ -21,7 +21,7 @@ use crate::stack::{Durability, Extent, Plan};
 use crate::state::{self, State};
 use crate::test::side::{Side, Totals};
 use crate::up::{self, Profile};
-use crate::{install, signals};
+use crate::{console, install, signals};
 
 /// The package with the tests that need a whole system.
 const SYSTEM_TESTS: &str = "system-tests";
@@ -77,6 +77,7 @@ struct Run {
 
 impl Run {
     fn everything(&mut self) -> Result<()> {
+        prepare_browsing()?;
         let binaries = up::build(Profile::AllTests)?;
         let backing = self.start_backing()?;
         let system = self.start_system("system-test-stack", &binaries)?;
@@ -103,6 +104,7 @@ impl Run {
         let (profile, selection) =
             if packages.is_empty() { (Profile::AllTests, up::WORKSPACE.as_slice()) } else { (Profile::Tests, &[][..]) };
         let variables = if packages.is_empty() || packages.iter().any(|package| package == SYSTEM_TESTS) {
+            prepare_browsing()?;
             let binaries = up::build(profile)?;
             self.start_system("system-test-stack", &binaries)?
         } else {
@@ -176,6 +178,12 @@ impl Run {
         let stopped: Vec<_> = self.stacks.iter_mut().map(Background::stop).collect();
         stopped.into_iter().collect()
     }
+}
+
+/// What the tests of the console need.
+fn prepare_browsing() -> Result<()> {
+    install::browser()?;
+    console::build()
 }
 
 /// The names of all files of tests.

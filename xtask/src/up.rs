@@ -18,7 +18,7 @@ use crate::paths::{self, StackDir};
 use crate::print;
 use crate::stack::{Data, Detours, Durability, Extent, Plan};
 use crate::supervisor::Event;
-use crate::{install, nginx, ports, postgres, progress, services, signals, state, token};
+use crate::{console, install, nginx, ports, postgres, progress, services, signals, state, token};
 
 /// What `up` runs, and where.
 #[derive(clap::Args)]
@@ -81,6 +81,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         "port {} is taken: choose another one with --port, or stop what listens there",
         options.port
     );
+    console::build_if_possible();
     let binaries = match (&options.binaries, options.debug) {
         (Some(folder), _) => folder.canonicalize()?,
         (None, true) => build(Profile::Debug)?,

@@ -20,6 +20,7 @@ mod bench;
 mod broker_alarm;
 mod card_secrecy;
 mod chaos;
+mod console;
 mod conventions;
 mod crash_points;
 mod differences;

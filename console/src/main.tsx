@@ -1,0 +1,6 @@
+// The console: starts the page.
+
+import { render } from "preact";
+import { App } from "./app";
+
+render(<App />, document.body);

@@ -1,0 +1,149 @@
+// One order, whole: what it is, its money, its history, and what can be done with it.
+
+import { useEffect, useState } from "preact/hooks";
+import { type Order, type OrderEvent, Problem, type Payment, asProblem, ask } from "../api";
+import { usePolled } from "../live";
+import { formatMoney } from "../money";
+import { Dialog, ProblemNote, State } from "../parts";
+import { useSession } from "../session";
+import { toast } from "../toasts";
+import { MoneyFacts } from "./money-facts";
+import { Pay } from "./pay";
+import { Timeline } from "./timeline";
+
+/** All that is known of one order. */
+export interface Story {
+  order: Order;
+  events: OrderEvent[];
+  /** Missing until the payments service has heard of the order. */
+  payment?: Payment | undefined;
+}
+
+export function Drawer(props: { id: string; listed?: Order; onChanged(): void; onClose(): void }) {
+  const { id, listed, onChanged, onClose } = props;
+  const { userToken } = useSession();
+  const story = usePolled((signal) => readStory(id, userToken, signal), 1000, [id, userToken]);
+  const order = story.value?.order ?? listed;
+  const payment = story.value?.payment;
+  const changed = () => {
+    story.again();
+    onChanged();
+  };
+
+  // The list tells of a change as well, perhaps sooner.
+  useEffect(() => story.again(), [listed?.version]);
+
+  return (
+    <Dialog kind="drawer" label={order?.reference ?? "Order"} onClose={onClose}>
+      {story.problem && <ProblemNote problem={story.problem} />}
+      {!order && !story.problem && <p class="faint" aria-busy="true">Reading the order…</p>}
+      {order && (
+        <>
+          <div class="sum">
+            <p class="amount">{formatMoney(order.bill, order.currency)}</p>
+            <State of={order.status} />
+          </div>
+          <p class="faint small">
+            <code>{order.id}</code>
+          </p>
+          <Items order={order} />
+          {payment && <Pay order={order} payment={payment} onPaid={changed} />}
+          {payment?.status === "processing" && order.status !== "cancelled" && (
+            <p class="note" role="status">
+              The card processor has not said yet whether the card was charged. It is asked until it does.
+            </p>
+          )}
+          <MoneyFacts order={order} payment={payment} />
+          <section aria-label="History">
+            <h3>History</h3>
+            {story.value ? <Timeline {...story.value} /> : <p class="faint" aria-busy="true">Reading…</p>}
+          </section>
+          {isCancellable(order) && <Cancel order={order} onCancelled={changed} />}
+        </>
+      )}
+    </Dialog>
+  );
+}
+
+async function readStory(id: string, token: string, signal: AbortSignal): Promise<Story> {
+  const path = encodeURIComponent(id);
+  const unlessUnknown = (error: unknown) => {
+    if (error instanceof Problem && error.code === "payment_not_found") return undefined;
+    throw error;
+  };
+  const [order, events, payment] = await Promise.all([
+    ask<{ data: Order }>(`/api/orders/${path}`, { token, signal }),
+    ask<{ data: OrderEvent[] }>(`/api/orders/${path}/events`, { token, signal }),
+    ask<{ data: Payment }>(`/api/payments/${path}`, { token, signal }).catch(unlessUnknown),
+  ]);
+  return { order: order.data, events: events.data, payment: payment?.data };
+}
+
+function isCancellable(order: Order): boolean {
+  return order.status === "created" || order.status === "declined" || order.status === "confirmed";
+}
+
+function Items({ order }: { order: Order }) {
+  if (!order.items?.length) return null;
+  return (
+    <table class="items">
+      <caption class="unseen">Items</caption>
+      <tbody>
+        {order.items.map((item, index) => (
+          <tr key={index}>
+            <th scope="row">{item.description ?? item.sku}</th>
+            <td class="number faint">
+              {item.quantity} × {formatMoney(item.unitPrice, order.currency)}
+            </td>
+            <td class="number">{formatMoney(item.quantity * item.unitPrice, order.currency)}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+/** Asks once more before it cancels. */
+function Cancel({ order, onCancelled }: { order: Order; onCancelled(): void }) {
+  const { userToken } = useSession();
+  const [isAsking, setAsking] = useState(false);
+  const [isSending, setSending] = useState(false);
+  const [problem, setProblem] = useState<Problem>();
+  const cancel = async () => {
+    setSending(true);
+    setProblem(undefined);
+    try {
+      await ask(`/api/orders/${order.id}`, { method: "DELETE", token: userToken });
+      toast(order.paymentStatus === "paid" ? "The order is cancelled; the money goes back." : "The order is cancelled.");
+      onCancelled();
+    } catch (error) {
+      setProblem(asProblem(error));
+      onCancelled();
+    }
+    setSending(false);
+    setAsking(false);
+  };
+  const isPaid = order.paymentStatus === "paid";
+  return (
+    <section class="ending" aria-label="Cancel the order">
+      {problem && <ProblemNote problem={problem} />}
+      {isAsking ? (
+        <div class="actions">
+          <button type="button" class="danger" disabled={isSending} ref={focus} onClick={cancel}>
+            {isSending ? "Cancelling…" : isPaid ? `Yes, cancel and give ${formatMoney(order.bill, order.currency)} back` : "Yes, cancel it"}
+          </button>
+          <button type="button" onClick={() => setAsking(false)}>Keep the order</button>
+        </div>
+      ) : (
+        <button type="button" class="quiet danger-text" onClick={() => setAsking(true)}>
+          Cancel the order
+        </button>
+      )}
+    </section>
+  );
+}
+
+/** The button that was pressed is gone by now. */
+function focus(element: HTMLElement | null): void {
+  element?.focus();
+}

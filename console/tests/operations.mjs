@@ -1,0 +1,2 @@
+// What an operator does with the console.
+export {};

@@ -1,0 +1,79 @@
+//! The console behind the gateway, as a browser gets it and as people use it. What they do is told in `console/tests`.
+
+use std::process::Command;
+
+use crate::documents::{get, header};
+use crate::stack;
+
+const FILES: [(&str, &str); 4] = [
+    ("/", "text/html"),
+    ("/console.js", "text/javascript"),
+    ("/console-style.css", "text/css"),
+    ("/console.svg", "image/svg+xml"),
+];
+
+#[test]
+fn the_console_is_small_and_needs_nothing_from_any_other_server() {
+    let _stack = stack::shared();
+    let mut bytes = 0;
+    for (path, media_type) in FILES {
+        let (answer, body) = get(path, &[]);
+        assert_eq!((answer.status().as_u16(), header(&answer, "Content-Type")), (200, media_type), "{path}");
+        assert_eq!(header(&answer, "Cache-Control"), "no-cache", "{path}");
+        let (unchanged, _) = get(path, &[("If-None-Match", header(&answer, "ETag"))]);
+        assert_eq!(unchanged.status(), 304, "{path}");
+        bytes += body.len();
+    }
+    assert!(bytes < 150 * 1024, "{bytes} bytes");
+
+    let (answer, page) = get("/", &[]);
+    let policy = header(&answer, "Content-Security-Policy");
+    for rule in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"] {
+        assert!(policy.split("; ").any(|found| found == rule), "{rule}: {policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    let needed = ["src=\"", "rel=\"stylesheet\" href=\"", "rel=\"icon\" href=\""];
+    for asset in needed.iter().flat_map(|attribute| page.split(attribute).skip(1)) {
+        let asset = asset.split('"').next().unwrap_or_default();
+        assert!(FILES.iter().any(|(path, _)| *path == asset), "the page needs {asset}");
+    }
+    assert_eq!(get("/index.html", &[]).0.status(), 404, "a page has one name");
+}
+
+/// Has a browser do what `console/tests` tells under this name.
+#[track_caller]
+fn browse(scenario: &str) {
+    let console = concat!(env!("CARGO_MANIFEST_DIR"), "/../console");
+    let screenshots = stack::binaries().join("../console-screenshots");
+    let mut node = Command::new("node");
+    node.args(["tests/browse.mjs", scenario]).current_dir(console);
+    node.env("GATEWAY_URL", stack::gateway_url()).env("SCREENSHOTS", screenshots);
+    let output = node.output().expect("Node.js, which `cargo xtask test` installs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A scenario that does not mind others, for each name.
+macro_rules! scenarios {
+    ($($name:ident),+ $(,)?) => {
+        $(
+            #[test]
+            fn $name() {
+                let _stack = stack::shared();
+                browse(stringify!($name));
+            }
+        )+
+    };
+}
+
+scenarios!(
+    an_order_is_placed_paid_and_watched_until_it_is_delivered,
+    a_declined_card_is_told_and_another_one_pays,
+    a_charged_order_is_cancelled_and_the_money_comes_back,
+    an_order_of_items_costs_what_they_add_up_to,
+    the_list_is_filtered_and_leads_from_page_to_page,
+    a_lost_network_is_told_and_nothing_is_done_twice,
+    a_typed_card_is_kept_nowhere_in_the_page,
+    everything_can_be_done_by_keyboard,
+    a_refusal_is_told_in_words,
+    every_view_is_accessible_on_every_screen,
+);
