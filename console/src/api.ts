@@ -84,7 +84,7 @@ export class Problem extends Error {
 }
 
 export interface FieldProblem {
-  /** JSON Pointer of the member of the body. */
+  /** JSON Pointer of the member of the body, as a fragment: `#/bill`. */
   pointer: string;
   detail: string;
 }

@@ -47,9 +47,9 @@ export function ProblemNote({ problem, children }: { problem: Problem; children?
   );
 }
 
-/** `/items/0/unitPrice` as `Items 1, unit price`. */
+/** `#/items/0/unitPrice` as `Items 1, unit price`. */
 function fieldInWords(pointer: string): string {
-  const words = pointer.split("/").filter(Boolean).map((part) => {
+  const words = pointer.replace(/^#/, "").split("/").filter(Boolean).map((part) => {
     if (/^\d+$/.test(part)) return String(Number(part) + 1);
     return part.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
   });
@@ -62,9 +62,12 @@ export function Dialog(props: { label: string; kind: "drawer" | "window"; onClos
   const dialog = useRef<HTMLDialogElement>(null);
   const heading = useId();
   useEffect(() => {
-    const element = dialog.current;
+    const [element, opener] = [dialog.current, document.activeElement];
     element?.showModal();
-    return () => element?.close();
+    return () => {
+      element?.close();
+      if (opener instanceof HTMLElement) opener.focus();
+    };
   }, []);
   const closeOutside = (event: { target: EventTarget | null; currentTarget: EventTarget | null }) => {
     if (event.target === event.currentTarget) onClose();

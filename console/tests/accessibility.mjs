@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { drawerOf, newReference, pay, placeOrder } from "./helpers.mjs";
+import { drawerOf, newReference, openOperations, pay, placeOrder } from "./helpers.mjs";
 
 /** @typedef {import("./browse.mjs").Visit} Visit */
 
@@ -21,7 +21,7 @@ export async function every_view_is_accessible_on_every_screen({ page, shoot }) 
         await page.emulateMedia({ colorScheme });
         await page.evaluate(AXE);
         const { violations } = await page.evaluate(() => /** @type {any} */ (globalThis).axe.run());
-        const told = violations.map((/** @type {any} */ { id, nodes }) => `${id}: ${nodes.map((/** @type {any} */ node) => node.html).join(" ")}`);
+        const told = violations.map((/** @type {any} */ { id, nodes }) => `${id}: ${nodes.map((/** @type {any} */ node) => `${node.html} ${node.failureSummary}`).join(" ")}`);
         assert.deepEqual(told, [], `${view}, ${size.width}, ${colorScheme}`);
         const excess = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         assert.ok(excess <= 0, `${view}, ${size.width}: ${excess} px too wide`);
@@ -44,4 +44,9 @@ export async function every_view_is_accessible_on_every_screen({ page, shoot }) 
   await page.getByRole("button", { name: "Add items" }).click();
   await check("new-order");
   await page.keyboard.press("Escape");
+  await page.getByRole("link", { name: "Operations" }).click();
+  await check("operations-gate");
+  await openOperations(page, "admin-demo-token");
+  await page.getByRole("heading", { name: "Parked messages" }).waitFor();
+  await check("operations");
 }

@@ -42,6 +42,14 @@ export async function historyTells(drawer, what) {
   await drawer.getByRole("region", { name: "History" }).getByText(what, { exact: true }).waitFor();
 }
 
+/** With the token of operators.
+ * @param {Page} page @param {string} token */
+export async function openOperations(page, token) {
+  await page.getByRole("link", { name: "Operations" }).click();
+  await page.getByLabel("Operator token").fill(token);
+  await page.getByRole("button", { name: "Open" }).click();
+}
+
 /** Asks the API as another program would.
  * @param {string} gateway @param {string} method @param {string} path @param {unknown} [body] @returns {Promise<any>} */
 export async function ask(gateway, method, path, body) {

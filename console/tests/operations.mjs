@@ -1,2 +1,40 @@
-// What an operator does with the console.
-export {};
+// What an operator does with the console. The demo's operator token is that of every system that `cargo xtask` starts.
+import { openOperations } from "./helpers.mjs";
+
+/** @typedef {import("./browse.mjs").Visit} Visit */
+
+/** @param {Visit} visit */
+export async function nobody_gets_in_without_the_operators_token({ page, shoot }) {
+  await openOperations(page, "not-the-right-token");
+  await page.getByRole("alert").getByText("Not authenticated.").waitFor();
+  await shoot("operations-refused");
+  await openOperations(page, "admin-demo-token");
+  await page.getByRole("heading", { name: "Parked messages" }).waitFor();
+  await page.getByRole("button", { name: "Close" }).click();
+  await page.getByLabel("Operator token").waitFor();
+}
+
+/** There are two parked messages: one that makes no sense, and one whose order is there by now.
+ * @param {Visit} visit */
+export async function what_is_parked_is_replayed_or_discarded({ page, shoot }) {
+  await openOperations(page, "admin-demo-token");
+  const parked = page.getByRole("region", { name: "Parked messages" });
+  const nonsense = parked.getByRole("row").filter({ hasText: "malformed" });
+  const good = parked.getByRole("row").filter({ hasText: "gave up" });
+  await nonsense.waitFor();
+  await good.getByRole("button", { name: /^[a-z]+\/\d+$/ }).click();
+  const message = page.getByRole("dialog", { name: /^Message / });
+  await message.getByText('"specversion"').waitFor();
+  await shoot("parked-message");
+  await page.keyboard.press("Escape");
+  await shoot("parked");
+
+  await good.getByRole("button", { name: "Replay" }).click();
+  await page.getByRole("status").getByText(/ is applied\.$/).waitFor();
+  await good.waitFor({ state: "detached" });
+  await nonsense.getByRole("button", { name: "Replay" }).click();
+  await page.getByRole("status").getByText(/still cannot be applied and is parked again/).waitFor();
+  await nonsense.getByRole("button", { name: "Discard" }).click();
+  await nonsense.getByRole("button", { name: "Discard for ever" }).click();
+  await parked.getByText("Nothing is parked").waitFor();
+}

@@ -21,7 +21,7 @@ export async function an_order_is_placed_paid_and_watched_until_it_is_delivered(
 
   await page.keyboard.press("Escape");
   const row = page.getByRole("row", { name: reference });
-  await row.getByText("Delivered").waitFor();
+  await row.getByText("Delivered").first().waitFor();
   await row.getByText("$622.43").waitFor();
   await shoot("orders");
 }

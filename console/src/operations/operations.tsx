@@ -1,5 +1,59 @@
-// The operations: how the system is, for whoever runs it.
+// The operations: what waits for a hand, for whoever has the operators' token.
+
+import { useRef, useState } from "preact/hooks";
+import { type Problem, asProblem } from "../api";
+import { Field, ProblemNote } from "../parts";
+import { useSession } from "../session";
+import { readParked } from "./admin";
+import { ParkedMessages } from "./parked";
 
 export function Operations() {
-  return <h1>Operations</h1>;
+  const { operatorToken, change } = useSession();
+  const close = () => change({ operatorToken: "" });
+  return operatorToken ? <Dashboard token={operatorToken} onClose={close} /> : <Gate />;
+}
+
+/** Lets nobody in whom the services would not. */
+function Gate() {
+  const { change } = useSession();
+  const field = useRef<HTMLInputElement>(null);
+  const [problem, setProblem] = useState<Problem>();
+  const enter = async (event: Event) => {
+    event.preventDefault();
+    const token = field.current?.value.trim() ?? "";
+    setProblem(undefined);
+    try {
+      if (token) await readParked(token);
+      change({ operatorToken: token });
+    } catch (error) {
+      setProblem(asProblem(error));
+    }
+  };
+  return (
+    <>
+      <h1>Operations</h1>
+      <form class="gate" onSubmit={enter} autoComplete="off">
+        <p>This part is for operators. It shows what could not be applied, whoever it belongs to, and lets it be thrown away.</p>
+        {problem && <ProblemNote problem={problem} />}
+        <Field label="Operator token" hint="The ADMIN_TOKEN of the services, kept in this tab until it is closed. A demo system has admin-demo-token.">
+          {(attributes) => <input {...attributes} ref={field} type="text" class="mono masked" autoComplete="off" spellcheck={false} />}
+        </Field>
+        <button type="submit" class="primary">Open</button>
+      </form>
+    </>
+  );
+}
+
+function Dashboard({ token, onClose }: { token: string; onClose(): void }) {
+  return (
+    <>
+      <div class="view-head">
+        <h1>Operations</h1>
+        <button type="button" onClick={onClose}>Close</button>
+      </div>
+      <div class="panels">
+        <ParkedMessages token={token} />
+      </div>
+    </>
+  );
 }

@@ -7,6 +7,7 @@ import { formatMoney } from "../money";
 import { Dialog, ProblemNote, State } from "../parts";
 import { useSession } from "../session";
 import { toast } from "../toasts";
+import type { Feed } from "./feed";
 import { MoneyFacts } from "./money-facts";
 import { Pay } from "./pay";
 import { Timeline } from "./timeline";
@@ -19,19 +20,26 @@ export interface Story {
   payment?: Payment | undefined;
 }
 
-export function Drawer(props: { id: string; listed?: Order; onChanged(): void; onClose(): void }) {
-  const { id, listed, onChanged, onClose } = props;
+/** How often a story is read that goes on, or of which nothing is heard. */
+const EVERY = 1000;
+
+export function Drawer(props: { id: string; listed?: Order; feed: Feed; onChanged(): void; onClose(): void }) {
+  const { id, listed, feed, onChanged, onClose } = props;
   const { userToken } = useSession();
-  const story = usePolled((signal) => readStory(id, userToken, signal), 1000, [id, userToken]);
+  const [isMoving, setMoving] = useState(true);
+  const story = usePolled((signal) => readStory(id, userToken, signal), isMoving || !feed.isHeard ? EVERY : 0, [id, userToken]);
+  useEffect(() => setMoving(!story.value || isOnItsWay(story.value)), [story.value]);
+  const { again } = story;
+  const tellOf = (changed: Order[] | undefined) => {
+    if (!changed || changed.some((order) => order.id === id)) again();
+  };
+  useEffect(() => feed.listen(tellOf), [feed.listen, id]);
   const order = story.value?.order ?? listed;
   const payment = story.value?.payment;
   const changed = () => {
-    story.again();
+    again();
     onChanged();
   };
-
-  // The list tells of a change as well, perhaps sooner.
-  useEffect(() => story.again(), [listed?.version]);
 
   return (
     <Dialog kind="drawer" label={order?.reference ?? "Order"} onClose={onClose}>
@@ -77,6 +85,12 @@ async function readStory(id: string, token: string, signal: AbortSignal): Promis
     ask<{ data: Payment }>(`/api/payments/${path}`, { token, signal }).catch(unlessUnknown),
   ]);
   return { order: order.data, events: events.data, payment: payment?.data };
+}
+
+/** Whether one service has yet to hear of the other, or of the card processor. */
+function isOnItsWay({ order, payment }: Story): boolean {
+  if (!payment || payment.status === "processing" || payment.status === "refunding") return true;
+  return payment.status !== order.paymentStatus;
 }
 
 function isCancellable(order: Order): boolean {

@@ -6,6 +6,7 @@ import { ProblemNote, inWords } from "../parts";
 import { type Route, go, href } from "../route";
 import { useSession } from "../session";
 import { Drawer } from "./drawer";
+import { useFeed } from "./feed";
 import { useOrders } from "./list";
 import { NewOrder } from "./new-order";
 import { OrdersTable } from "./table";
@@ -13,7 +14,8 @@ import { OrdersTable } from "./table";
 export function Orders({ route }: { route: Route }) {
   const { userToken } = useSession();
   const [isPlacing, setPlacing] = useState(false);
-  const list = useOrders(userToken, route.status);
+  const feed = useFeed(userToken);
+  const list = useOrders(userToken, route.status, feed);
   const { orders, problem } = list;
 
   // What was read in the list opens without a wait.
@@ -52,6 +54,7 @@ export function Orders({ route }: { route: Route }) {
           key={route.order}
           id={route.order}
           {...(opened?.id === route.order ? { listed: opened } : {})}
+          feed={feed}
           onChanged={list.again}
           onClose={close}
         />

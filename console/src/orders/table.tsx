@@ -26,7 +26,7 @@ export function OrdersTable(props: { orders: Order[] | undefined; isStale: boole
       <thead>
         <tr>
           <th scope="col">Order</th>
-          <th scope="col">State</th>
+          <th scope="col" class="wide">State</th>
           <th scope="col" class="wide">Payment</th>
           <th scope="col" class="wide">Next</th>
           <th scope="col" class="number">Amount</th>
@@ -46,24 +46,27 @@ function Row({ order, route }: { order: Order; route: Route }) {
   return (
     <tr class={hasChanged ? "changed" : ""} onClick={() => go(address)}>
       <th scope="row">
-        <a href={href(address)} aria-haspopup="dialog">
+        <a class={order.reference ? "named" : ""} href={href(address)} aria-haspopup="dialog">
           {order.reference ?? "Order"} <ShortId id={order.id} />
         </a>
         <span class="narrow faint small">
           <Moment at={order.createdAt} is="past" />
+          <Next order={order} before=" · " />
         </span>
       </th>
-      <td>
+      <td class="wide">
         <State of={order.status} />
-        <span class="narrow faint small">
-          <Next order={order} />
-        </span>
       </td>
       <td class="wide">{inWords(order.paymentStatus)}</td>
       <td class="wide faint">
         <Next order={order} />
       </td>
-      <td class="number">{formatMoney(order.bill, order.currency)}</td>
+      <td class="number">
+        {formatMoney(order.bill, order.currency)}
+        <span class="narrow small">
+          <State of={order.status} />
+        </span>
+      </td>
       <td class="number wide faint">
         <Moment at={order.createdAt} is="past" />
       </td>
@@ -72,15 +75,14 @@ function Row({ order, route }: { order: Order; route: Route }) {
 }
 
 /** What will happen by itself. */
-export function Next({ order }: { order: Order }) {
+export function Next({ order, before = "" }: { order: Order; before?: string }) {
   if (order.status === "confirmed" && order.deliverAt) {
-    return <>Delivery <Moment at={order.deliverAt} is="future" /></>;
+    return <>{before}Delivery <Moment at={order.deliverAt} is="future" /></>;
   }
   if (order.status === "created" || order.status === "declined") {
-    return <>Expires <Moment at={order.expiresAt} is="future" /></>;
+    return <>{before}Expires <Moment at={order.expiresAt} is="future" /></>;
   }
-  if (order.status === "cancelled" && order.paymentStatus === "paid") return <>Refund under way</>;
-  if (order.status === "cancelled" && order.paymentStatus === "refunded") return <>Refunded</>;
+  if (order.status === "cancelled" && order.paymentStatus === "paid") return <>{before}Refund under way</>;
   return null;
 }
 
@@ -104,7 +106,7 @@ function Placeholders() {
       {Array.from({ length: 6 }, (_, row) => (
         <tr key={row} class="placeholder" aria-hidden="true">
           <th scope="row"><span /></th>
-          <td><span /></td>
+          <td class="wide"><span /></td>
           <td class="wide"><span /></td>
           <td class="wide"><span /></td>
           <td class="number"><span /></td>

@@ -36,7 +36,11 @@ export function Timeline({ order, events, payment }: Story) {
           </time>
         </li>
       ))}
-      {goesOn && <li class="dot-next faint">{next}</li>}
+      {goesOn && (
+        <li class="dot-next faint">
+          <span>{next}</span>
+        </li>
+      )}
     </ol>
   );
 }
