@@ -1,6 +1,7 @@
-//! The listener for operators, which the gateway does not lead to: health, metrics and parked messages.
+//! The listener for operators: health, metrics and parked messages.
 //!
-//! Health and metrics are for machines and open. Parked messages take a token, since they can be read and thrown away.
+//! Health and metrics are for machines and open. Parked messages take a token, since they can be read and thrown away. What
+//! takes a token can be reached through the gateway too, the rest cannot.
 
 use std::time::Duration;
 
@@ -59,7 +60,9 @@ pub async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken)
 
 /// Everything that operators can ask for.
 pub fn routes(admin: Admin) -> Router {
+    // The gateway leads to what is guarded; metrics are among it for the console.
     let guarded = parked_routes::routes(admin.clone())
+        .route("/guarded/metrics", get(show_metrics).with_state(admin.clone()))
         .route_layer(middleware::from_fn_with_state(admin.readiness.clone(), refuse_until_ready))
         .route_layer(middleware::from_fn_with_state(admin.token.clone(), refuse_strangers));
     Router::new()

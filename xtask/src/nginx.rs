@@ -34,6 +34,7 @@ pub(crate) fn prepare(layout: &Layout, address: SocketAddr, services: &[Part], p
         ("GATEWAY_CONSOLE", console::folder().display().to_string()),
         ("GATEWAY_MAX_CONCURRENT_REQUESTS", plan.gateway_max_concurrent_requests.to_string()),
         ("GATEWAY_MAX_STREAMS", plan.gateway_max_streams.to_string()),
+        ("GATEWAY_OPERATIONS", operations()?),
         ("CORS_ALLOWED_ORIGINS", origins()?),
     ];
     fs::write(folder.join("gateway.conf"), render(&template, &variables))?;
@@ -82,7 +83,13 @@ pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
 
 /// The template with these variables, and with upstreams that are blocks of addresses, for which nobody is asked.
 fn render(template: &str, variables: &[(&str, String)]) -> String {
-    let fixed = [("ORDERS_UPSTREAM", "orders"), ("PAYMENTS_UPSTREAM", "payments"), ("RESOLVER", "127.0.0.1")];
+    let fixed = [
+        ("ORDERS_UPSTREAM", "orders"),
+        ("PAYMENTS_UPSTREAM", "payments"),
+        ("ORDERS_OPERATIONS", "orders-operations"),
+        ("PAYMENTS_OPERATIONS", "payments-operations"),
+        ("RESOLVER", "127.0.0.1"),
+    ];
     let variables = variables.iter().map(|(name, value)| (*name, value.as_str())).chain(fixed);
     variables.fold(template.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
 }
@@ -97,6 +104,13 @@ fn origins() -> Result<String> {
         "CORS_ALLOWED_ORIGINS must be origins such as https://shop.example, separated by commas, or *"
     );
     Ok(origins.to_owned())
+}
+
+/// Whether operators come in through the gateway.
+fn operations() -> Result<String> {
+    let setting = env::var_os("GATEWAY_OPERATIONS").unwrap_or_else(|| "on".into());
+    ensure!(setting == "on" || setting == "off", "GATEWAY_OPERATIONS must be on or off");
+    Ok(setting.to_string_lossy().into_owned())
 }
 
 fn configuration(folder: &Path, services: &[Part], detours: &Detours) -> String {
@@ -116,11 +130,10 @@ fn configuration(folder: &Path, services: &[Part], detours: &Detours) -> String 
          error_log stderr;\n\
          {user}\
          events {{\n    worker_connections {connections};\n}}\n\
-         http {{\n{temporary}{orders}{payments}    include \"{folder}/gateway.conf\";\n}}\n",
+         http {{\n{temporary}{upstreams}    include \"{folder}/gateway.conf\";\n}}\n",
         // Another user could not enter a folder below root's home.
         user = if nix::unistd::Uid::effective().is_root() { "user root;\n" } else { "" },
-        orders = upstream("orders", services::ORDERS, services, detours),
-        payments = upstream("payments", services::PAYMENTS, services, detours),
+        upstreams = upstreams(services, detours),
     )
 }
 
@@ -132,9 +145,19 @@ fn open_files() -> u32 {
     hard.unwrap_or(1024).min(32768)
 }
 
-fn upstream(name: &str, service: &str, services: &[Part], detours: &Detours) -> String {
-    let replicas = services.iter().filter(|part| part.name.starts_with(service));
-    let ports = replicas.map(|part| detours.port(NAME, &part.name, part.ports[0]));
+/// Of both services, for everybody and for operators.
+fn upstreams(services: &[Part], detours: &Detours) -> String {
+    let of = |service: &str| services.iter().filter(|part| part.name.starts_with(service)).collect::<Vec<_>>();
+    let blocks = [("orders", services::ORDERS), ("payments", services::PAYMENTS)].map(|(name, service)| {
+        let replicas = of(service);
+        let public = replicas.iter().map(|part| detours.port(NAME, &part.name, part.ports[0]));
+        let operations = replicas.iter().map(|part| part.ports[1]);
+        upstream(name, public) + &upstream(&format!("{name}-operations"), operations)
+    });
+    blocks.concat()
+}
+
+fn upstream(name: &str, ports: impl Iterator<Item = u16>) -> String {
     // No replica is left out: whether it listens is asked anew each time, and costs nothing. Two that are left out at a
     // time, because they were restarted one after the other, would be two that are not there.
     let servers: Vec<_> = ports.map(|port| format!("        server 127.0.0.1:{port} max_fails=0;\n")).collect();
@@ -155,6 +178,7 @@ mod tests {
             "GATEWAY_CONSOLE",
             "GATEWAY_MAX_CONCURRENT_REQUESTS",
             "GATEWAY_MAX_STREAMS",
+            "GATEWAY_OPERATIONS",
             "CORS_ALLOWED_ORIGINS",
         ];
         let mut variables = vec![("GATEWAY_LISTEN", "127.0.0.1:8000".to_owned())];

@@ -2,8 +2,13 @@
 
 use std::process::Command;
 
+use uuid::Uuid;
+
+use crate::broker;
+use crate::client::User;
 use crate::documents::{get, header};
-use crate::stack;
+use crate::parked;
+use crate::stack::{self, Stack};
 
 const FILES: [(&str, &str); 4] = [
     ("/", "text/html"),
@@ -75,5 +80,37 @@ scenarios!(
     a_typed_card_is_kept_nowhere_in_the_page,
     everything_can_be_done_by_keyboard,
     a_refusal_is_told_in_words,
+    nobody_gets_in_without_the_operators_token,
     every_view_is_accessible_on_every_screen,
 );
+
+#[test]
+fn what_is_parked_is_replayed_or_discarded() {
+    let _alone = stack::alone();
+    Stack::once_all_run();
+    let given_up = Uuid::now_v7();
+    parked::give_up_event_of(given_up);
+    broker::publish(parked::QUEUE, "nonsense");
+    browse("what_is_parked_is_replayed_or_discarded");
+    User::demo().payment_becomes(&given_up, "pending");
+}
+
+#[test]
+fn the_gateway_leads_operators_to_what_takes_their_token_and_to_nothing_else() {
+    let _stack = stack::shared();
+    for service in ["orders", "payments"] {
+        for path in ["parked", "parked/17", "guarded/metrics"] {
+            let path = format!("/admin/{service}/{path}");
+            assert_eq!(get(&path, &[]).0.status(), 401, "{path}");
+            let user = ("Authorization", "Bearer thisisajwttoken");
+            assert_eq!(get(&path, &[user]).0.status(), 401, "{path}");
+        }
+        let operator = ("Authorization", "Bearer admin-demo-token");
+        let (answer, metrics) = get(&format!("/admin/{service}/guarded/metrics"), &[operator]);
+        assert!(answer.status() == 200 && metrics.contains("outbox_events"), "{answer:?}");
+        for path in ["metrics", "health/ready", "health/live", "", "guarded/../metrics", "reconciliations", "parked/"] {
+            let path = format!("/admin/{service}/{path}");
+            assert_eq!(get(&path, &[operator]).0.status(), 404, "{path}");
+        }
+    }
+}

@@ -12,7 +12,7 @@ use crate::polling::eventually;
 use crate::reconciliation::Printed;
 use crate::stack::{self, Stack};
 
-const QUEUE: &str = "payment-create-event";
+pub const QUEUE: &str = "payment-create-event";
 
 #[test]
 fn parked_messages_are_listed_shown_replayed_and_discarded() {
@@ -53,13 +53,7 @@ fn an_order_whose_event_was_given_up_goes_on_after_a_replay() {
     let _alone = stack::alone();
     Stack::once_all_run();
     let (id, user) = (Uuid::now_v7(), User::demo());
-    // The order is there, and its event was given up.
-    let statement = format!(
-        "insert into orders.orders (id, created_by, status, bill, currency, expires_at)
-         values ('{id}', 'somerandomuserid', 'created', 62243, 'USD', now() + interval '1 day')"
-    );
-    database::execute(&Stack::now().postgres, &statement);
-    broker::publish(&format!("{QUEUE}.dead"), &create_event(id));
+    give_up_event_of(id);
     let parked = listed_alone();
     assert!(xtask(&["show", &parked]).out.contains(&format!("\"subject\": \"{id}\"")));
 
@@ -114,6 +108,16 @@ fn printed(command: &mut Command) -> Printed {
     let output = command.output().expect("xtask can be run");
     let text = |bytes| String::from_utf8(bytes).expect("what is printed is UTF-8");
     Printed { success: output.status.success(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// There is such an order then, and its event was given up.
+pub fn give_up_event_of(id: Uuid) {
+    let statement = format!(
+        "insert into orders.orders (id, created_by, status, bill, currency, expires_at)
+         values ('{id}', 'somerandomuserid', 'created', 62243, 'USD', now() + interval '1 day')"
+    );
+    database::execute(&Stack::now().postgres, &statement);
+    broker::publish(&format!("{QUEUE}.dead"), &create_event(id));
 }
 
 fn create_event(id: Uuid) -> String {
