@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod demo;
 mod up;
 
 mod down;
@@ -52,6 +53,8 @@ enum Task {
     /// Build and run the whole system: PostgreSQL, RabbitMQ, both services and the gateway.
     #[command(after_help = "The settings of the services pass through: DELIVERY_DELAY=2s cargo xtask up")]
     Up(up::Options),
+    /// Show in half a minute what the system does, and what it survives, to be watched at the gateway's address.
+    Demo(demo::Options),
     /// Stop the system that `up` has started, in order.
     Down(paths::StackDir),
     /// List the processes of the running system.
@@ -87,6 +90,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Task::parse() {
         Task::Up(options) => up::run(&options),
+        Task::Demo(options) => demo::run(&options),
         Task::Down(options) => down::run(&options),
         Task::Ps(options) => ps::run(&options),
         Task::Logs(options) => logs::run(&options),

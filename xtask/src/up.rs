@@ -22,6 +22,7 @@ use crate::{console, install, nginx, ports, postgres, progress, services, signal
 
 /// What `up` runs, and where.
 #[derive(clap::Args)]
+#[group(id = "up")]
 pub(crate) struct Options {
     #[command(flatten)]
     dir: StackDir,
@@ -69,8 +70,19 @@ pub(crate) enum Profile {
 pub(crate) const WORKSPACE: [&str; 2] = ["--workspace", "--all-features"];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let dir = prepare(options, BTreeMap::new())?;
+    if options.detach { run_detached(&dir) } else { run_here(&dir) }
+}
+
+/// Goes on in the background, whatever is said, with further variables of single parts.
+pub(crate) fn start_detached(options: &Options, variables: BTreeMap<String, Vec<(String, String)>>) -> Result<()> {
+    run_detached(&prepare(options, variables)?).map(drop)
+}
+
+/// Builds and plans everything; returns the folder of the stack.
+fn prepare(options: &Options, variables: BTreeMap<String, Vec<(String, String)>>) -> Result<PathBuf> {
     install::ensure_installed()?;
-    let dir = options.dir.open()?;
+    let dir = options.dir()?;
     if let Some(running) = state::running(&dir)? {
         bail!("a stack already runs in {}: {} (cargo xtask down stops it)", dir.display(), running.gateway);
     }
@@ -98,10 +110,17 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         replicas: options.replicas.into(),
         binaries,
         detours: Detours::default(),
-        variables: BTreeMap::new(),
+        variables,
     };
     plan.save(&dir)?;
-    if options.detach { run_detached(&dir) } else { run_here(&dir) }
+    Ok(dir)
+}
+
+impl Options {
+    /// The folder of the stack.
+    pub(crate) fn dir(&self) -> Result<PathBuf> {
+        self.dir.open()
+    }
 }
 
 /// Returns the folder of the binaries.

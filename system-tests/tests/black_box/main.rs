@@ -23,6 +23,7 @@ mod chaos;
 mod console;
 mod conventions;
 mod crash_points;
+mod demo;
 mod differences;
 mod documents;
 mod gateway_bodies;
