@@ -9,15 +9,13 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State};
 use axum::http::header::{ACCEPT, ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
-use tower_http::trace::TraceLayer;
 use tracing::{Instrument, Span, error, info_span, warn};
 use uuid::Uuid;
 
@@ -29,6 +27,7 @@ use crate::problem::{self, Problem};
 use crate::problem_types;
 use crate::trace_context;
 
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// A hundred of the client, and those that the gateway adds.
 const MAX_HEADERS: usize = 110;
@@ -116,25 +115,68 @@ struct Running {
 /// Handlers run as tasks of `requests`.
 pub fn with_conventions(routes: Router, limits: Limits, requests: &TaskTracker) -> Router {
     let running = Running { requests: requests.clone(), limits };
-    // Layers run from the last to the first.
+    // One layer for all: each has the whole stack below it cloned for every request.
     routes
         .fallback(route_not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(middleware::from_fn_with_state(running, finish_whatever_the_client_does))
-        .layer(middleware::from_fn(refuse_at_once))
-        .layer(middleware::from_fn(problem::render))
-        // Failures are logged where they are met, with their cause.
-        .layer(TraceLayer::new_for_http().make_span_with(request_span).on_failure(()))
-        .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(middleware::from_fn_with_state(running, keep_conventions))
 }
 
-/// Middleware: runs the handler in a task of its own.
+async fn keep_conventions(State(running): State<Running>, mut request: Request, next: Next) -> Response {
+    let (uri, id) = (request.uri().clone(), RequestId::of(request.headers()));
+    let span = info_span!("request", method = %request.method(), path = uri.path(), request.id = id.as_str());
+    request.extensions_mut().insert(id.clone());
+    DefaultBodyLimit::max(MAX_BODY_BYTES).apply(&mut request);
+    let answering = async {
+        match refusal(&request) {
+            None => finish_whatever_the_client_does(running, request, next).await,
+            Some(refusal) => refusal.into_response(),
+        }
+    };
+    let mut response = problem::render(answering.instrument(span).await, uri.path(), &id);
+    response.headers_mut().insert(X_REQUEST_ID, id.0);
+    response
+}
+
+/// What is followed, at paths that end in `/stream`, is answered as events; all else as JSON.
+const JSON: [&str; 3] = ["*/*", "application/*", "application/json"];
+const EVENTS: [&str; 3] = ["*/*", "text/*", "text/event-stream"];
+
+/// Nothing is done for a client that says too much, or that could not read the answer.
+fn refusal(request: &Request) -> Option<Problem> {
+    if request.headers().len() > MAX_HEADERS {
+        return Some(Problem::new(&problem_types::HEADERS_TOO_LARGE));
+    }
+    let answered = if request.uri().path().ends_with("/stream") { EVENTS } else { JSON };
+    (!accepts(request.headers(), answered)).then(|| Problem::new(&problem_types::NOT_ACCEPTABLE))
+}
+
+/// The name of a request in the logs: the client's own, or else one of ours.
+#[derive(Clone, Debug)]
+pub struct RequestId(HeaderValue);
+
+impl RequestId {
+    fn of(headers: &HeaderMap) -> Self {
+        Self(headers.get(X_REQUEST_ID).cloned().unwrap_or_else(Self::generate))
+    }
+
+    fn generate() -> HeaderValue {
+        let mut text = Uuid::encode_buffer();
+        let text: &str = Uuid::new_v4().hyphenated().encode_lower(&mut text);
+        HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("-"))
+    }
+
+    /// None of a name that is no text.
+    pub(crate) fn as_str(&self) -> Option<&str> {
+        self.0.to_str().ok()
+    }
+}
+
+/// Runs the handler in a task of its own.
 ///
 /// A client that hangs up, or the time-out, then drops only the waiting: a handler is never cut off in the middle of
 /// a database call, which sqlx 0.9 can turn into lost writes (<https://github.com/transact-rs/sqlx/issues/4385>).
-async fn finish_whatever_the_client_does(State(running): State<Running>, request: Request, next: Next) -> Response {
+async fn finish_whatever_the_client_does(running: Running, request: Request, next: Next) -> Response {
     let Running { requests, limits } = running;
     if requests.len() >= limits.max_concurrent_requests {
         return Problem::overloaded().into_response();
@@ -152,27 +194,6 @@ async fn finish_whatever_the_client_does(State(running): State<Running>, request
             Problem::unavailable().into_response()
         }
     }
-}
-
-fn request_span(request: &Request) -> Span {
-    let request_id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
-    info_span!("request", method = %request.method(), path = request.uri().path(), request.id = request_id)
-}
-
-/// What is followed, at paths that end in `/stream`, is answered as events; all else as JSON.
-const JSON: [&str; 3] = ["*/*", "application/*", "application/json"];
-const EVENTS: [&str; 3] = ["*/*", "text/*", "text/event-stream"];
-
-/// Middleware: does nothing for a client that says too much, or that could not read the answer.
-async fn refuse_at_once(request: Request, next: Next) -> Response {
-    if request.headers().len() > MAX_HEADERS {
-        return Problem::new(&problem_types::HEADERS_TOO_LARGE).into_response();
-    }
-    let answered = if request.uri().path().ends_with("/stream") { EVENTS } else { JSON };
-    if !accepts(request.headers(), answered) {
-        return Problem::new(&problem_types::NOT_ACCEPTABLE).into_response();
-    }
-    next.run(request).await
 }
 
 /// Whether Accept (RFC 9110, 12.5.1) leaves room for what is answered, which is in these ranges, the widest first. What is

@@ -11,12 +11,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::HeaderValue;
 use axum::http::header::CONNECTION;
-use axum::middleware::{self, Next};
+use axum::http::{HeaderValue, Request};
 use axum::response::Response;
 use axum::serve::Listener;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -25,6 +24,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
 use tracing::{debug, warn};
 
 /// How many connections may wait to be accepted.
@@ -52,7 +52,9 @@ pub fn listen(socket: TcpSocket) -> io::Result<TcpListener> {
 
 /// Serves `app` until `stop`, and then what has come by then.
 pub(crate) async fn serve(mut listener: TcpListener, app: Router, stop: CancellationToken) {
-    let app = TowerToHyperService::new(app.layer(middleware::from_fn_with_state(stop.clone(), ask_to_close)));
+    let stopping = stop.clone();
+    let asking = move |response: Response| if stopping.is_cancelled() { ask_to_close(response) } else { response };
+    let app = TowerToHyperService::new(ServiceExt::<Request<Incoming>>::map_response(app, asking));
     let mut http = http1::Builder::new();
     // A header that cannot be read is as good as none; one that matters is refused by the gateway.
     http.max_headers(MAX_HEADER_LINES).ignore_invalid_headers(true);
@@ -80,11 +82,8 @@ pub(crate) async fn serve(mut listener: TcpListener, app: Router, stop: Cancella
     }
 }
 
-/// Middleware: after the stop, each answer is the last one on its connection.
-async fn ask_to_close(State(stop): State<CancellationToken>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    if stop.is_cancelled() {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
+/// After the stop, each answer is the last one on its connection.
+fn ask_to_close(mut response: Response) -> Response {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }

@@ -5,18 +5,16 @@
 
 use std::borrow::Cow;
 
-use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, ETAG, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use tower_http::request_id::RequestId;
 use tracing::{error, warn};
 use utoipa::ToSchema;
 
 use crate::database;
+use crate::http::RequestId;
 use crate::problem_types::{self, ProblemType};
 
 /// How to authenticate (RFC 6750, section 3).
@@ -186,17 +184,12 @@ impl From<sqlx::Error> for Problem {
     }
 }
 
-/// Middleware: writes every [`Problem`] as `application/problem+json` with the path and the id of its request.
-pub async fn render(request: Request, next: Next) -> Response {
-    let instance = request.uri().path().to_owned();
-    let request_id = request.extensions().get::<RequestId>().cloned();
-    let mut response = next.run(request).await;
-    let Some(problem) = response.extensions_mut().remove::<Problem>() else {
-        return response;
-    };
-    let request_id = request_id.as_ref().and_then(|id| id.header_value().to_str().ok());
-    let body = problem.into_body(&instance, request_id).to_string();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    *response.body_mut() = body.into();
+/// Writes a [`Problem`] as `application/problem+json` with the path and the id of its request. Any other answer stays.
+pub(crate) fn render(mut response: Response, instance: &str, request_id: &RequestId) -> Response {
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let body = problem.into_body(instance, request_id.as_str()).to_string();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        *response.body_mut() = body.into();
+    }
     response
 }
