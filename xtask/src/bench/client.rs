@@ -1,12 +1,17 @@
 //! A client that keeps its connection to the gateway.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use ureq::Agent;
-use ureq::http::{Method, Request};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Between two looks at an order that is not confirmed yet.
@@ -16,62 +21,72 @@ const BILL: &str = r#"{"bill": 62243}"#;
 const CARD: &str = r#"{"creditCardDetails": {"number": "4242424242424242", "cvt": 345, "expiry": "12/2030"}}"#;
 
 pub(crate) struct Client {
-    gateway: String,
-    agent: Agent,
+    host: String,
+    requests: SendRequest<Full<Bytes>>,
 }
 
 impl Client {
-    pub(crate) fn new(gateway: &str) -> Self {
-        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT)).proxy(None);
-        Self { gateway: gateway.to_owned(), agent: config.build().into() }
-    }
-
-    /// So that the first request does not pay for it.
-    pub(crate) fn connect(&self) -> Result<()> {
-        self.read("/api/orders?limit=1", TOKEN)
+    /// Asks for something at once, so that the first request that counts finds everything open.
+    pub(crate) async fn connect(gateway: &str) -> Result<Self> {
+        let host = gateway.trim_start_matches("http://").to_owned();
+        let stream = TcpStream::connect(&host).await?;
+        stream.set_nodelay(true)?;
+        let (requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        // Its errors come up at the requests.
+        tokio::spawn(connection);
+        let mut client = Self { host, requests };
+        client.read("/api/orders?limit=1", TOKEN).await?;
+        Ok(client)
     }
 
     /// Places an order and answers its id.
-    pub(crate) fn create(&self) -> Result<String> {
-        let order = self.send(Method::POST, "/api/orders", Some(BILL), TOKEN)?;
-        let order: Value = serde_json::from_str(&order)?;
+    pub(crate) async fn create(&mut self) -> Result<String> {
+        let order = self.send(Method::POST, "/api/orders", Some(BILL), TOKEN).await?;
+        let order: Value = serde_json::from_slice(&order)?;
         order["data"]["id"].as_str().map(str::to_owned).context("an order has no id")
     }
 
     /// Waits, as the service does, until a new order has its payment.
-    pub(crate) fn see_payment(&self, order: &str) -> Result<()> {
-        self.read(&format!("/api/payments/{order}"), TOKEN)
+    pub(crate) async fn see_payment(&mut self, order: &str) -> Result<()> {
+        self.read(&format!("/api/payments/{order}"), TOKEN).await
     }
 
-    pub(crate) fn pay(&self, order: &str) -> Result<()> {
-        self.send(Method::POST, &format!("/api/payments/pay/{order}"), Some(CARD), TOKEN).map(drop)
+    pub(crate) async fn pay(&mut self, order: &str) -> Result<()> {
+        self.send(Method::POST, &format!("/api/payments/pay/{order}"), Some(CARD), TOKEN).await.map(drop)
     }
 
-    pub(crate) fn wait_until_confirmed(&self, order: &str) -> Result<()> {
+    pub(crate) async fn wait_until_confirmed(&mut self, order: &str) -> Result<()> {
         let deadline = Instant::now() + TIMEOUT;
         let path = format!("/api/orders/{order}");
         while Instant::now() < deadline {
-            if self.send(Method::GET, &path, None, TOKEN)?.contains(r#""status":"confirmed""#) {
+            let order: Value = serde_json::from_slice(&self.send(Method::GET, &path, None, TOKEN).await?)?;
+            if order["data"]["status"] == "confirmed" {
                 return Ok(());
             }
-            thread::sleep(POLL);
+            sleep(POLL).await;
         }
         bail!("{order} is paid and not confirmed after {} s", TIMEOUT.as_secs())
     }
 
-    pub(crate) fn read(&self, path: &str, token: &str) -> Result<()> {
-        self.send(Method::GET, path, None, token).map(drop)
+    pub(crate) async fn read(&mut self, path: &str, token: &str) -> Result<()> {
+        self.send(Method::GET, path, None, token).await.map(drop)
     }
 
-    fn send(&self, method: Method, path: &str, body: Option<&str>, token: &str) -> Result<String> {
-        let head = Request::builder().method(method).uri(format!("{}{path}", self.gateway));
-        let head = head.header("Authorization", token);
-        let mut answer = match body {
-            Some(body) => self.agent.run(head.header("Content-Type", "application/json").body(body)?)?,
-            None => self.agent.run(head.body(())?)?,
+    async fn send(&mut self, method: Method, path: &str, body: Option<&'static str>, token: &str) -> Result<Bytes> {
+        let mut request = Request::builder().method(method).uri(path);
+        request = request.header(HOST, &self.host).header(AUTHORIZATION, token);
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(Full::from(body.unwrap_or_default()))?;
+        let answering = async {
+            self.requests.ready().await?;
+            let answer = self.requests.send_request(request).await?;
+            let status = answer.status();
+            Ok::<_, hyper::Error>((status, answer.into_body().collect().await?.to_bytes()))
         };
-        let text = answer.body_mut().read_to_string()?;
-        ensure!(answer.status().is_success(), "{path} answers {}: {text}", answer.status());
+        let (status, text) = timeout(TIMEOUT, answering).await.with_context(|| format!("{path} is not answered"))??;
+        ensure!(status.is_success(), "{path} answers {status}: {}", String::from_utf8_lossy(&text));
         Ok(text)
     }
 }

@@ -56,21 +56,27 @@ fn half(meter: &Meter, rate: &str) -> f64 {
 fn at_rate(meter: &mut Meter, target: &Target, name: &str, script: Script, rate: f64) -> Result<Vec<Timed>> {
     let began = target.books.now()?;
     let watched = Watched::of(rate);
-    let timed = steady::run(&target.state.gateway, rate, meter.scale.length, |client, number, due| {
-        let order = client.create()?;
-        let is_saga = matches!(script, Script::Saga);
+    let is_saga = matches!(script, Script::Saga);
+    let timed = steady::run(&target.state.gateway, rate, meter.scale.length, async |client, number, due| {
+        let order = client.create().await?;
         if is_saga {
-            client.pay(&order)?;
+            client.pay(&order).await?;
         }
         let answered = Instant::now();
-        let see = || if is_saga { client.wait_until_confirmed(&order) } else { client.see_payment(&order) };
-        let watched = if watched.includes(number) { Some(see().map(|()| answered.elapsed())?) } else { None };
+        if watched.includes(number) {
+            if is_saga {
+                client.wait_until_confirmed(&order).await?;
+            } else {
+                client.see_payment(&order).await?;
+            }
+        }
+        let watched = watched.includes(number).then(|| answered.elapsed());
         Ok(Timed { answered: answered - due, watched })
     })?;
     target.books.wait_for_quiet()?;
     let left = target.books.left_since(&began)?;
     let accepted = timed.len() as u64;
-    let paid = if matches!(script, Script::Saga) { accepted } else { 0 };
+    let paid = if is_saga { accepted } else { 0 };
     meter.counts.add(name, &Told { accepted, paid, ..Told::default() }, &left);
     target.books.settle()?;
     Ok(timed)

@@ -1,49 +1,73 @@
 //! Load at a fixed rate. The n-th request is due at a fixed moment, whether or not earlier ones were answered, and its
 //! time counts from that moment, so that a slow answer cannot hide the wait of those behind it. None of Debian's
-//! generators does that and also follows an order from request to request; blocking clients on threads do, and cost
-//! little at the rates of one machine.
+//! generators does that and also follows an order from request to request.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::cell::RefCell;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, ensure};
+use futures_util::StreamExt;
+use futures_util::future::try_join_all;
+use futures_util::stream::FuturesUnordered;
+use tokio::runtime;
+use tokio::sync::mpsc;
 
 use super::client::Client;
 
-/// More than are ever needed at half load; only a stalled system keeps them all waiting.
-const WORKERS: usize = 64;
-/// Every worker has connected by then.
-const LEAD: Duration = Duration::from_millis(200);
+/// What is open from the start. More connections are opened when requests have to wait for each other.
+const CONNECTIONS: usize = 32;
+/// So many requests are under way only when the system stands still.
+const MOST: usize = 2048;
 
-/// Has `act` done at this rate, by whichever client is free. It is told its number and when it was due.
-pub(crate) fn run<T: Send>(
+/// Has `act` done at this rate, on whichever connection is free. It is told its number and when it was due. One thread
+/// does it all, and another one keeps the time: a timer of the runtime would be late by up to a millisecond.
+pub(crate) fn run<T>(
     gateway: &str,
     per_second: f64,
     length: Duration,
-    act: impl Fn(&Client, usize, Instant) -> Result<T> + Sync,
+    act: impl AsyncFn(&mut Client, usize, Instant) -> Result<T>,
 ) -> Result<Vec<T>> {
-    let start = Instant::now() + LEAD;
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let client = Client::new(gateway);
-        client.connect()?;
-        let mut done = Vec::new();
+    runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let idle = RefCell::new(try_join_all((0..CONNECTIONS).map(|_| Client::connect(gateway))).await?);
+        let one = async |number, due| {
+            let free = idle.borrow_mut().pop();
+            let mut client = if let Some(client) = free { client } else { Client::connect(gateway).await? };
+            let done = act(&mut client, number, due).await?;
+            idle.borrow_mut().push(client);
+            anyhow::Ok(done)
+        };
+        let (sender, mut due_now) = mpsc::unbounded_channel();
+        let clock = thread::spawn(move || keep_time(per_second, length, &sender));
+        let (mut under_way, mut done) = (FuturesUnordered::new(), Vec::new());
         loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let due = start + due_after(number, per_second);
-            if due >= start + length {
-                return Ok(done);
+            tokio::select! {
+                biased;
+                Some((number, due)) = due_now.recv() => under_way.push(one(number, due)),
+                Some(outcome) = under_way.next() => done.push(outcome?),
+                else => break,
             }
-            thread::sleep(due.saturating_duration_since(Instant::now()));
-            done.push(act(&client, number, due)?);
+            ensure!(under_way.len() <= MOST, "{MOST} requests have no answer");
         }
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
-        let results = workers.into_iter().map(|worker| worker.join().map_err(|_| anyhow!("a client has panicked"))?);
-        Ok(results.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+        // It has ended: nothing is due any more.
+        drop(clock.join());
+        Ok(done)
     })
+}
+
+/// Says which request is due, and ends when nobody listens or nothing more will be.
+fn keep_time(per_second: f64, length: Duration, sender: &mpsc::UnboundedSender<(usize, Instant)>) {
+    let start = Instant::now();
+    for number in 0.. {
+        let due = start + due_after(number, per_second);
+        if due >= start + length {
+            return;
+        }
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        if sender.send((number, due)).is_err() {
+            return;
+        }
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no run has so many requests")]
