@@ -17,8 +17,6 @@ use crate::new_order::NewOrder;
 use crate::order::Order;
 use crate::orders::{find_many, query_orders};
 
-/// One: what waits while a batch is written makes the next one larger, and large ones cost less per order.
-const LANES: usize = 1;
 const BATCH: usize = 256;
 
 /// What became of a new order.
@@ -37,7 +35,7 @@ pub type Placing = Batcher<NewOrder, Result<Option<Placed>, Problem>>;
 
 /// Starts placing orders.
 pub fn start(database: Database, outbox: Outbox, unpaid_expiry: Duration) -> Placing {
-    batched(LANES, BATCH, move |new: Arc<[NewOrder]>| {
+    batched(BATCH, move |new: Arc<[NewOrder]>| {
         let (database, outbox) = (database.clone(), outbox.clone());
         async move { place(&database, &outbox, unpaid_expiry, &new).await }
     })

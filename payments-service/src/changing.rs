@@ -14,7 +14,6 @@ use shared_events::ids::OrderId;
 use crate::payment::{Change, Payment};
 use crate::payments;
 
-const LANES: usize = 2;
 const BATCH: usize = 128;
 
 /// Where changes are made; a change that was decided on something outdated is answered with `None`, and so is one that
@@ -23,7 +22,7 @@ pub type Changing = Batcher<Change, Result<Option<Payment>, Problem>>;
 
 /// Starts making changes.
 pub fn start(database: Database, outbox: Outbox, settle_after: Duration) -> Changing {
-    batched(LANES, BATCH, move |changes: Arc<[Change]>| {
+    batched(BATCH, move |changes: Arc<[Change]>| {
         let (database, outbox) = (database.clone(), outbox.clone());
         async move { apply(&database, &outbox, settle_after, &changes).await }
     })

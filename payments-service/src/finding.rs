@@ -13,7 +13,6 @@ use shared_events::ids::OrderId;
 use crate::payment::Payment;
 use crate::payments;
 
-const LANES: usize = 2;
 const BATCH: usize = 128;
 
 /// Where payments are looked up by their orders.
@@ -21,7 +20,7 @@ pub type Finding = Batcher<OrderId, Result<Option<Payment>, Problem>>;
 
 /// Starts looking payments up.
 pub fn start(database: Database) -> Finding {
-    batched(LANES, BATCH, move |orders: Arc<[OrderId]>| {
+    batched(BATCH, move |orders: Arc<[OrderId]>| {
         let database = database.clone();
         async move {
             let payments = payments::find_many(&database, &orders).await?;

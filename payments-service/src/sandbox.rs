@@ -27,7 +27,6 @@ pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations/sandbox");
 pub const CONNECTIONS: u32 = 16;
 
 /// How many charges are entered at a time: as a real processor's, the book is not what pays wait for.
-const LANES: usize = 2;
 const BATCH: usize = 128;
 
 /// How long the slow card takes.
@@ -77,7 +76,7 @@ fn behaviour(card: &Card, today: Expiry) -> Behaviour {
 impl Sandbox {
     /// A sandbox that keeps its book in this database.
     pub fn new(book: Database) -> Self {
-        let entering = Batcher::start(LANES, BATCH, {
+        let entering = Batcher::start(BATCH, {
             let book = book.clone();
             move |entries: Vec<Entry>| {
                 let book = book.clone();

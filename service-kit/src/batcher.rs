@@ -1,16 +1,23 @@
 //! Micro-batching: what waits while one batch is being written is written together next.
 //!
-//! There is no timer, so a lone job waits for nobody; under load, the cost of a round trip and a commit is shared. The
+//! A lone job waits for nobody; under load, the cost of a round trip and a commit is shared. A batch that takes long, say
+//! because somebody holds one of its rows, keeps those behind it only for a moment: then they go on beside it. The
 //! workers end when every handle of the batcher is dropped and every job is done. They hold the outbox, and the relay
 //! stays as long as anybody does: so a service that stops drains its batchers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::problem::Problem;
 
-/// How many batches for each lane may wait. More would be answered too late to be of use.
+/// How many batches are written side by side at most.
+const LANES: usize = 4;
+/// How long a batch waits for the end of the one before it, so that it grows meanwhile: far longer than a commit takes.
+const PATIENCE: Duration = Duration::from_millis(25);
+/// How many batches may wait. More would be answered too late to be of use.
 const WAITING_BATCHES: usize = 4;
 
 /// Hands jobs to batch workers and their answers back.
@@ -23,17 +30,26 @@ where
     Job: Send + 'static,
     Answer: Send + 'static,
 {
-    /// Starts `lanes` workers that each give at most `limit` jobs at a time to `work`, which answers them in order.
-    pub fn start<Work, Batch>(lanes: usize, limit: usize, work: Work) -> Self
+    /// Gives at most `limit` jobs at a time to `work`, which answers them in order.
+    pub fn start<Work, Batch>(limit: usize, work: Work) -> Self
     where
         Work: Fn(Vec<Job>) -> Batch + Send + Sync + 'static,
         Batch: Future<Output = Vec<Answer>> + Send + 'static,
     {
-        let (jobs, waiting) = mpsc::channel(lanes * limit * WAITING_BATCHES);
-        let waiting = Arc::new(Mutex::new(waiting));
+        Self::start_with(PATIENCE, limit, work)
+    }
+
+    fn start_with<Work, Batch>(patience: Duration, limit: usize, work: Work) -> Self
+    where
+        Work: Fn(Vec<Job>) -> Batch + Send + Sync + 'static,
+        Batch: Future<Output = Vec<Answer>> + Send + 'static,
+    {
+        let (jobs, waiting) = mpsc::channel(limit * WAITING_BATCHES);
+        let (_, ended) = oneshot::channel();
+        let queue = Arc::new(Mutex::new(Queue { waiting, last_begun: ended }));
         let work = Arc::new(work);
-        for _ in 0..lanes {
-            tokio::spawn(run_lane(Arc::clone(&waiting), limit, Arc::clone(&work)));
+        for _ in 0..LANES {
+            tokio::spawn(run_lane(Arc::clone(&queue), patience, limit, Arc::clone(&work)));
         }
         Self { jobs }
     }
@@ -64,31 +80,44 @@ impl<Job, Answer> Clone for Batcher<Job, Answer> {
     }
 }
 
-type Waiting<Job, Answer> = Arc<Mutex<mpsc::Receiver<(Job, oneshot::Sender<Answer>)>>>;
+/// What the lanes take turns at.
+struct Queue<Job, Answer> {
+    waiting: mpsc::Receiver<(Job, oneshot::Sender<Answer>)>,
+    /// Closes with the batch that was begun last.
+    last_begun: oneshot::Receiver<()>,
+}
 
-async fn run_lane<Job, Answer, Work, Batch>(waiting: Waiting<Job, Answer>, limit: usize, work: Arc<Work>)
-where
+async fn run_lane<Job, Answer, Work, Batch>(
+    queue: Arc<Mutex<Queue<Job, Answer>>>,
+    patience: Duration,
+    limit: usize,
+    work: Arc<Work>,
+) where
     Work: Fn(Vec<Job>) -> Batch,
     Batch: Future<Output = Vec<Answer>>,
 {
     loop {
         let mut collected = Vec::new();
+        let (under_way, end) = oneshot::channel();
         {
-            // Held only while collecting: the lanes take turns there and work side by side.
-            let mut waiting = waiting.lock().await;
-            let Some(first) = waiting.recv().await else { return };
+            let mut queue = queue.lock().await;
+            let Some(first) = queue.waiting.recv().await else { return };
             collected.push(first);
+            drop(timeout(patience, &mut queue.last_begun).await);
             // Whoever is about to submit a job does so first. This waits for nobody: where no other task can go on, it
             // returns at once.
             tokio::task::yield_now().await;
             while collected.len() < limit
-                && let Ok(next) = waiting.try_recv()
+                && let Ok(next) = queue.waiting.try_recv()
             {
                 collected.push(next);
             }
+            queue.last_begun = end;
         }
         let (jobs, callers): (Vec<Job>, Vec<oneshot::Sender<Answer>>) = collected.into_iter().unzip();
-        for (caller, answer) in callers.into_iter().zip(work(jobs).await) {
+        let answers = work(jobs).await;
+        drop::<oneshot::Sender<()>>(under_way);
+        for (caller, answer) in callers.into_iter().zip(answers) {
             // A caller that went away does not want its answer.
             drop(caller.send(answer));
         }
@@ -110,10 +139,14 @@ mod tests {
     }
 
     fn gated() -> Gated {
+        gated_with(Duration::from_secs(3600))
+    }
+
+    fn gated_with(patience: Duration) -> Gated {
         let gate = Arc::new(Semaphore::new(0));
         let (sizes, begun) = mpsc::unbounded_channel();
         let worker_gate = Arc::clone(&gate);
-        let batcher = Batcher::start(1, 4, move |jobs: Vec<u32>| {
+        let batcher = Batcher::start_with(patience, 4, move |jobs: Vec<u32>| {
             let gate = Arc::clone(&worker_gate);
             sizes.send(jobs.len()).expect("the test listens");
             async move {
@@ -145,7 +178,8 @@ mod tests {
         let first = submit(&batcher, 0);
         assert_eq!(begun.recv().await, Some(1));
         let rest: Vec<_> = (1..5).map(|job| submit(&batcher, job)).collect();
-        while batcher.jobs.capacity() > 4 * WAITING_BATCHES - 4 {
+        // One is in the hand of the lane whose turn is next.
+        while batcher.jobs.capacity() > 4 * WAITING_BATCHES - 3 {
             tokio::task::yield_now().await;
         }
         gate.add_permits(2);
@@ -157,11 +191,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_batch_that_takes_long_does_not_keep_the_next_one() {
+        let Gated { batcher, gate: _gate, mut begun } = gated_with(Duration::ZERO);
+        for job in 0..LANES {
+            let _never_done = submit(&batcher, u32::try_from(job).expect("a small number"));
+            assert_eq!(begun.recv().await, Some(1));
+        }
+    }
+
+    #[tokio::test]
     async fn more_jobs_than_may_wait_are_refused_at_once() {
         let Gated { batcher, gate: _gate, mut begun } = gated();
         let _first = submit(&batcher, 0);
         assert_eq!(begun.recv().await, Some(1));
-        let _waiting: Vec<_> = (0..4 * WAITING_BATCHES).map(|_| submit(&batcher, 1)).collect();
+        // One is in the hand of the lane whose turn is next.
+        let _waiting: Vec<_> = (0..=4 * WAITING_BATCHES).map(|_| submit(&batcher, 1)).collect();
         while batcher.jobs.capacity() > 0 {
             tokio::task::yield_now().await;
         }

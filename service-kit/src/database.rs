@@ -186,7 +186,6 @@ where
 /// Where jobs of clients are done many at a time, each batch by one statement. `work` answers in the order of the jobs
 /// and must be harmless to repeat.
 pub fn batched<Job, Answer, Work>(
-    lanes: usize,
     limit: usize,
     work: impl Fn(Arc<[Job]>) -> Work + Send + Sync + 'static,
 ) -> Batcher<Job, Result<Answer, Problem>>
@@ -196,7 +195,7 @@ where
     Work: Future<Output = Result<Vec<Answer>, sqlx::Error>> + Send + 'static,
 {
     let work = Arc::new(work);
-    Batcher::start(lanes, limit, move |jobs| {
+    Batcher::start(limit, move |jobs| {
         let work = Arc::clone(&work);
         async move { together_or_alone(jobs, &*work).await }
     })
