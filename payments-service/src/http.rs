@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::card::{Card, PayWithCard};
-use crate::pay::{Paid, find_soon, pay};
+use crate::pay::{Paid, pay};
 use crate::payment::{Payment, PaymentStatus};
 use crate::problems::{card_declined, payment_cancelled, payment_not_found};
 use crate::shown::ShownPayment;
@@ -58,7 +58,7 @@ async fn find_payment(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let order_id = OrderId(id.ok_or_else(payment_not_found)?);
-    let payment = find_soon(&app, &user, order_id).await?.ok_or_else(payment_not_found)?;
+    let payment = app.finding.find_soon(&user, order_id).await?.ok_or_else(payment_not_found)?;
     Ok(unless_known(&headers, payment.version, Json(json!({"data": ShownPayment::from(&payment)}))))
 }
 

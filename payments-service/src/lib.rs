@@ -84,7 +84,7 @@ impl App {
         processor: Arc<dyn CardProcessor>,
         config: &Config,
     ) -> anyhow::Result<Self> {
-        let finding = finding::start(database.clone());
+        let finding = Finding::start(database.clone());
         let changing = changing::start(database.clone(), outbox.clone(), settle_after(config.processor_timeout));
         let authenticator = Authenticator::new(&config.settings.auth)?;
         let claims = Claims::new(config.settings.idempotency_secret.clone());

@@ -33,6 +33,7 @@ pub async fn on_payment_create(app: App, batch: Vec<Envelope<PaymentCreate>>) ->
             .collect();
         held.extend(payments::name_tombstones(&app.database, &app.outbox, &entombed).await?);
     }
+    app.finding.announce(&held);
     for payment in held.values() {
         info!(order.id = %payment.order_id, payment.status = payment.status.name(), "a payment is held");
     }

@@ -19,12 +19,8 @@ use crate::payment::{Change, NotPayable, Payment};
 use crate::processor::{AttemptId, CardProcessor, Charge, NoAnswer, Verdict, ask};
 use crate::{App, answers, payments};
 
-/// How long a client waits for the payment of an order that it has just placed.
-const PATIENCE_FOR_NEW_ORDERS: Duration = Duration::from_secs(2);
 /// How long a pay may take besides the processor: waiting for the payment, and twice for the database.
 pub const TIME_AROUND_THE_PROCESSOR: Duration = Duration::from_secs(8);
-/// How old an order may be to count as just placed; also how far our clock may be ahead of the other service's.
-const NEW_ORDER_AGE: Duration = Duration::from_secs(5);
 /// How long a repeated request waits for the answer of the first one that still runs.
 const PATIENCE_FOR_FIRST: Duration = Duration::from_secs(2);
 /// How often it looks: at first, and at last.
@@ -83,7 +79,7 @@ pub async fn pay(
 ) -> Result<Paid, PayError> {
     let mut attempt_id = AttemptId::generate();
     let begun = loop {
-        let payment = find_soon(app, owner, order_id).await?.ok_or(PayError::NotFound)?;
+        let payment = app.finding.find_soon(owner, order_id).await?.ok_or(PayError::NotFound)?;
         if payment.is_being_charged(attempt_id) {
             // Our change was made, and the database's answer to it was lost.
             break payment;
@@ -162,22 +158,6 @@ async fn make(app: &App, change: Change) -> Result<Option<Payment>, Problem> {
     app.changing.submit_or_refuse(change).await
 }
 
-/// The payment of the order. An order is placed before its payment can be held, so a client that is quick is made to
-/// wait for a moment instead of being told that there is nothing.
-pub async fn find_soon(app: &App, owner: &UserId, order_id: OrderId) -> Result<Option<Payment>, Problem> {
-    let started = Instant::now();
-    let mut pause = Duration::from_millis(2);
-    loop {
-        let payment = app.finding.submit_or_refuse(order_id).await?;
-        let payment = payment.filter(|payment| payment.created_by.as_ref() == Some(owner));
-        if payment.is_some() || !is_new(order_id) || started.elapsed() >= PATIENCE_FOR_NEW_ORDERS {
-            return Ok(payment);
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(50));
-    }
-}
-
 /// What the claim's pay is answered with: how its attempt ended, or else that its end is not known yet. The first to
 /// ask decides, and every later answer is the same.
 async fn recorded(app: &App, claim: &Claim, attempt_id: AttemptId) -> Result<Payment, PayError> {
@@ -208,34 +188,5 @@ async fn answer_of_first(app: &App, claim: &Claim) -> Result<Paid, PayError> {
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(longest_pause);
-    }
-}
-
-/// Whether the time in the order's id is about now, or to come: ids never go back in time, so those of a service whose
-/// clock was set back show the time before that until the clock has caught up.
-fn is_new(order_id: OrderId) -> bool {
-    let Some(placed_at) = order_id.0.get_timestamp().map(|time| time.to_unix().0) else {
-        return false;
-    };
-    let now = chrono::Utc::now().timestamp().cast_unsigned();
-    now.saturating_sub(placed_at) <= NEW_ORDER_AGE.as_secs()
-}
-
-#[cfg(test)]
-mod tests {
-    use uuid::{NoContext, Timestamp, Uuid};
-
-    use super::*;
-
-    #[test]
-    fn an_order_is_new_for_a_few_seconds_and_when_its_service_is_ahead() {
-        let now = chrono::Utc::now().timestamp();
-        let placed_at = |seconds: i64| {
-            let time = Timestamp::from_unix(NoContext, (now + seconds).cast_unsigned(), 0);
-            is_new(OrderId(Uuid::new_v7(time)))
-        };
-        assert!(placed_at(0) && placed_at(-3) && placed_at(600));
-        assert!(!placed_at(-60));
-        assert!(!is_new(OrderId(Uuid::nil())), "an id without a time");
     }
 }
