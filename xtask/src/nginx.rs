@@ -126,6 +126,8 @@ fn configuration(folder: &Path, services: &[Part], detours: &Detours) -> String 
          worker_processes auto;\n\
          worker_rlimit_nofile {files};\n\
          worker_shutdown_timeout 5s;\n\
+         # The maps of gateway.conf match a dozen expressions for each request.\n\
+         pcre_jit on;\n\
          pid \"{folder}/nginx.pid\";\n\
          error_log stderr;\n\
          {user}\
@@ -162,7 +164,7 @@ fn upstream(name: &str, ports: impl Iterator<Item = u16>) -> String {
     // time, because they were restarted one after the other, would be two that are not there.
     let servers: Vec<_> = ports.map(|port| format!("        server 127.0.0.1:{port} max_fails=0;\n")).collect();
     let servers = servers.concat();
-    format!("    upstream {name} {{\n{servers}        keepalive 64;\n        keepalive_requests 100000;\n    }}\n")
+    format!("    upstream {name} {{\n{servers}        keepalive 256;\n        keepalive_requests 100000;\n    }}\n")
 }
 
 #[cfg(test)]
