@@ -33,8 +33,8 @@ use crate::parked::{self, Kind, Parked};
 use crate::pool::Database;
 use crate::received::{Batch, Received, next_batch};
 
-/// How many deliveries the broker hands out ahead of their acknowledgement.
-const PREFETCH: u16 = 128;
+/// How many deliveries, of up to 256 events each, the broker hands out ahead of their acknowledgement.
+const PREFETCH: u16 = 32;
 /// With so many messages a batch is large enough.
 const BATCH: usize = 256;
 /// How many messages of a batch that could not be applied are applied at a time: requests need connections too.
@@ -84,7 +84,7 @@ impl Subscription {
     /// Gives batches of `E` to `apply`, which answers those that are impossible. It may be given any event again.
     pub fn new<E, Apply, Applying>(broker: &Broker, apply: Apply) -> Self
     where
-        E: Event + Clone + Send + 'static,
+        E: Event + Send + 'static,
         Apply: Fn(Vec<Envelope<E>>) -> Applying + Send + Sync + 'static,
         Applying: Future<Output = Result<Vec<Impossible>, sqlx::Error>> + Send + 'static,
     {
@@ -93,13 +93,14 @@ impl Subscription {
             let apply = Arc::clone(&apply);
             async move {
                 let (events, mut refused) = decode::<E>(messages);
-                let envelopes = events.iter().map(|(_, envelope)| envelope.clone()).collect();
+                let (messages, envelopes): (Vec<_>, Vec<_>) = events.into_iter().unzip();
+                let ids: Vec<Uuid> = envelopes.iter().map(|envelope| envelope.id).collect();
                 crash_point("event consumed, not applied");
                 let impossible = apply(envelopes).await?;
                 let reasons: HashMap<Uuid, String> =
                     impossible.into_iter().map(|impossible| (impossible.event_id, impossible.reason)).collect();
-                refused.extend(events.into_iter().filter_map(|(message, envelope)| {
-                    let reason = reasons.get(&envelope.id)?.clone();
+                refused.extend(messages.into_iter().zip(ids).filter_map(|(message, id)| {
+                    let reason = reasons.get(&id)?.clone();
                     Some(Refused { message, kind: Kind::Impossible, reason })
                 }));
                 Ok(refused)
@@ -298,7 +299,8 @@ impl Worker {
         for Refused { message, kind, reason } in refused {
             let Received { message_id, body, replay_of } = message;
             replayed.retain(|row| Some(*row) != replay_of);
-            let parked = Parked { queue: self.subscription.queue.clone(), message_id, body, reason, replay_of };
+            let parked =
+                Parked { queue: self.subscription.queue.clone(), message_id, body: body.into(), reason, replay_of };
             let park = || parked::insert(&self.database, self.schema, &parked);
             if retry_while(has_patience, park).await.context("a message could not be parked")? {
                 let Parked { queue, message_id, reason, replay_of, .. } = &parked;

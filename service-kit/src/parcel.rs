@@ -13,7 +13,7 @@ use crate::message::Message;
 /// AMQP's delivery mode for what is to be on disk.
 pub(crate) const PERSISTENT: u8 = 2;
 /// How many events travel together.
-const EVENTS: usize = 64;
+const EVENTS: usize = 256;
 
 /// A message for the broker.
 pub(crate) struct Parcel<'a> {

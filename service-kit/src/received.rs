@@ -1,6 +1,7 @@
 //! Messages as they come from a queue: what they said, without the broker's side of it.
 
 use anyhow::bail;
+use axum::body::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use lapin::Consumer;
 use lapin::message::Delivery;
@@ -15,7 +16,7 @@ use crate::replay;
 pub(crate) struct Received {
     /// What AMQP calls `message_id`; of one that came in a batch, the event's id.
     pub(crate) message_id: Option<String>,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Bytes,
     /// The row of `parked` that it was replayed from.
     pub(crate) replay_of: Option<i64>,
 }
@@ -52,25 +53,26 @@ pub(crate) async fn next_batch(deliveries: &mut Consumer, limit: usize) -> anyho
 /// alone. Whatever is no batch of events stays one message.
 fn unpack(delivery: Delivery) -> Vec<Received> {
     let replay_of = replay::row_of(&delivery.properties);
+    let message_id = delivery.properties.message_id().as_ref().map(ToString::to_string);
+    let body = Bytes::from(delivery.data);
     // What is replayed was one message when it was parked, and its row can become only one again.
     if replay_of.is_none()
-        && let Ok(events) = serde_json::from_slice::<Vec<&RawValue>>(&delivery.data)
+        && let Ok(events) = serde_json::from_slice::<Vec<&RawValue>>(&body)
         && !events.is_empty()
     {
-        return events.into_iter().map(of_batch).collect();
+        return events.into_iter().map(|event| of_batch(body.slice_ref(event.get().as_bytes()))).collect();
     }
-    let message_id = delivery.properties.message_id().as_ref().map(ToString::to_string);
-    vec![Received { message_id, body: delivery.data, replay_of }]
+    vec![Received { message_id, body, replay_of }]
 }
 
-fn of_batch(event: &RawValue) -> Received {
+fn of_batch(event: Bytes) -> Received {
     #[derive(Deserialize)]
     struct Identified {
         id: String,
     }
 
-    let message_id = serde_json::from_str(event.get()).ok().map(|Identified { id }| id);
-    Received { message_id, body: event.get().as_bytes().to_vec(), replay_of: None }
+    let message_id = serde_json::from_slice(&event).ok().map(|Identified { id }| id);
+    Received { message_id, body: event, replay_of: None }
 }
 
 #[cfg(test)]

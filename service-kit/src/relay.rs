@@ -24,6 +24,9 @@ use crate::message::Message;
 use crate::outbox::{Addressed, BATCH, Table, ToSend};
 use crate::parcel;
 
+/// Where events come thick, those of so long travel together: a message costs the broker, and a batch its consumer, about
+/// the same whatever is in it.
+const EVENTS_PERIOD: Duration = Duration::from_millis(4);
 /// Nobody waits for a receipt, and one for many events costs as much as one for one.
 const RECEIPTS_PERIOD: Duration = Duration::from_millis(100);
 const SWEEP_PERIOD: Duration = Duration::from_millis(500);
@@ -85,7 +88,11 @@ impl Relay {
                     }
                     // What has waited here through an outage is left to the sweeper, which has it too.
                     let messages = committed.drain(..).flatten().filter(|message| message.age() < SWEEP_AFTER);
-                    self.publish(session, &messages.collect::<Vec<_>>()).await?;
+                    let messages: Vec<_> = messages.collect();
+                    self.publish(session, &messages).await?;
+                    if messages.len() > 1 {
+                        tokio::time::sleep(EVENTS_PERIOD).await;
+                    }
                 }
                 _ = receipts.tick() => self.send_receipts(session).await?,
                 Some(asked) = self.to_send.replays.recv() => asked.publish(&self.broker, session).await?,
