@@ -27,6 +27,8 @@ use crate::settings::Settings;
 
 /// The broker notices a dead client, and a client a dead broker, after two missed heartbeats.
 const HEARTBEAT_SECONDS: u16 = 10;
+/// lapin keeps 64 times as much for each connection. A larger message travels in several frames.
+const FRAME_BYTES: u32 = 32 * 1024;
 const PREFLIGHT_DEADLINE: Duration = Duration::from_secs(3);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const DECLARE_DEADLINE: Duration = Duration::from_secs(10);
@@ -84,6 +86,7 @@ impl Broker {
     pub fn new(settings: &Settings, service: &'static str) -> anyhow::Result<Self> {
         let mut uri: AMQPUri = settings.amqp_url.parse().map_err(anyhow::Error::msg).context("AMQP_URL")?;
         uri.query.heartbeat = Some(HEARTBEAT_SECONDS);
+        uri.query.frame_max = Some(FRAME_BYTES);
         Ok(Self {
             uri,
             service,
