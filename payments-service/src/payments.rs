@@ -300,9 +300,11 @@ pub async fn claim_unsettled(database: &Database, again_after: Duration) -> Resu
         r#"
         with claimed as (
         update payments.payments set settle_at = now() + make_interval(secs => $1)
-        where id in (
+        -- An array, so that the payments are looked up by it: a join may be planned to read all of them.
+        where id = any(array(
             select id from payments.payments where settle_at <= now() order by settle_at limit $2 for update skip locked
-        ) returning *
+        ))
+        returning *
         )
         "#,
         "from claimed",

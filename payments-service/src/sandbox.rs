@@ -138,7 +138,7 @@ async fn enter(book: &Database, entries: &[Entry]) -> Result<Vec<Record>, sqlx::
         union all
         select attempt_id, status, decline_code
         from sandbox.charges
-        where attempt_id in (select attempt_id from entry)
+        where attempt_id = any(array(select attempt_id from entry))
         "#,
         Json(entries) as _,
     )

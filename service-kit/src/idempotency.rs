@@ -216,10 +216,10 @@ pub async fn forget_old_keys(
 /// Forgets the keys of `schema` that are older than `retention`.
 pub async fn forget_older_than(database: &Database, schema: &str, retention: Duration) -> Result<(), sqlx::Error> {
     let statement = format!(
-        "delete from {schema}.idempotency_keys where scope in (
+        "delete from {schema}.idempotency_keys where scope = any(array(
             select scope from {schema}.idempotency_keys where created_at < now() - make_interval(secs => $1)
             order by created_at limit $2 for update skip locked
-        )"
+        ))"
     );
     loop {
         let forgotten = sqlx::query(AssertSqlSafe(statement.clone()))

@@ -113,8 +113,8 @@ impl Table {
         let schema = self.schema;
         let statement = format!(
             "update {schema}.outbox set next_attempt_at = now() + interval '15 seconds'
-             where id in (select id from {schema}.outbox where next_attempt_at <= now() and event = any($1)
-                          order by id limit {BATCH} for update skip locked)
+             where id = any(array(select id from {schema}.outbox where next_attempt_at <= now() and event = any($1)
+                                  order by id limit {BATCH} for update skip locked))
              returning id, event, order_id, data, traceparent"
         );
         let mut messages: Vec<Message> =
