@@ -1,15 +1,15 @@
 //! The routes of the orders.
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
-use serde_json::json;
+use service_kit::answer::{check_if_match, data, etag, unless_known};
 use service_kit::auth::User;
 use service_kit::body::Body;
 use service_kit::crash_point::crash_point;
-use service_kit::http::{PathId, check_if_match, etag, unless_known};
+use service_kit::http::PathId;
 use service_kit::idempotency::{IdempotencyKey, key_reused, replayed};
 use service_kit::page::{Page, PageRequest, Place};
 use service_kit::problem::Problem;
@@ -70,7 +70,7 @@ async fn create_order(
 
 fn created(order: &Order) -> Response {
     let headers = [(LOCATION, format!("/api/orders/{}", order.id)), (ETAG, etag(order.version))];
-    (StatusCode::CREATED, headers, Json(json!({"data": order}))).into_response()
+    (StatusCode::CREATED, headers, data(order)).into_response()
 }
 
 /// List your orders
@@ -97,7 +97,7 @@ async fn find_order(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let order = find(&app, id, &user).await?;
-    Ok(unless_known(&headers, order.version, Json(json!({"data": order}))))
+    Ok(unless_known(&headers, order.version, data(&order)))
 }
 
 /// Cancel an order
@@ -127,7 +127,7 @@ async fn cancel_order(
 }
 
 fn shown(order: &Order) -> Response {
-    ([(ETAG, etag(order.version))], Json(json!({"data": order}))).into_response()
+    ([(ETAG, etag(order.version))], data(order)).into_response()
 }
 
 /// Read the history of an order
@@ -137,7 +137,7 @@ fn shown(order: &Order) -> Response {
 async fn list_order_events(State(app): State<App>, User(user): User, id: PathId) -> Result<Response, Problem> {
     let order = find(&app, id, &user).await?;
     let history = orders::history(&app.database, &order).await?;
-    Ok(Json(json!({"data": history})).into_response())
+    Ok(data(history).into_response())
 }
 
 async fn find(app: &App, PathId(id): PathId, user: &UserId) -> Result<Order, Problem> {

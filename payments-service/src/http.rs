@@ -1,14 +1,14 @@
 //! The routes of the payments.
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::header::{ETAG, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
-use serde_json::json;
+use service_kit::answer::{data, etag, unless_known};
 use service_kit::auth::User;
 use service_kit::body::Body;
-use service_kit::http::{PathId, etag, unless_known};
+use service_kit::http::PathId;
 use service_kit::idempotency::{Claim, IdempotencyKey, replayed};
 use service_kit::page::{PageRequest, Place};
 use service_kit::problem::Problem;
@@ -59,7 +59,7 @@ async fn find_payment(
 ) -> Result<Response, Problem> {
     let order_id = OrderId(id.ok_or_else(payment_not_found)?);
     let payment = app.finding.find_soon(&user, order_id).await?.ok_or_else(payment_not_found)?;
-    Ok(unless_known(&headers, payment.version, Json(json!({"data": ShownPayment::from(&payment)}))))
+    Ok(unless_known(&headers, payment.version, data(ShownPayment::from(&payment))))
 }
 
 /// Pay an order with a card
@@ -111,5 +111,5 @@ fn paid(payment: &Payment) -> Result<Response, Problem> {
 
 fn answer(status: StatusCode, payment: &Payment) -> Response {
     let etag = [(ETAG, etag(payment.version))];
-    (status, etag, Json(json!({"data": ShownPayment::from(payment)}))).into_response()
+    (status, etag, data(ShownPayment::from(payment))).into_response()
 }

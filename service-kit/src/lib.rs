@@ -8,6 +8,7 @@ pub mod process;
 pub mod settings;
 pub mod telemetry;
 
+pub mod answer;
 pub mod auth;
 pub mod body;
 pub mod http;
