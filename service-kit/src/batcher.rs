@@ -204,9 +204,10 @@ mod tests {
         let Gated { batcher, gate: _gate, mut begun } = gated();
         let _first = submit(&batcher, 0);
         assert_eq!(begun.recv().await, Some(1));
-        // One is in the hand of the lane whose turn is next.
-        let _waiting: Vec<_> = (0..=4 * WAITING_BATCHES).map(|_| submit(&batcher, 1)).collect();
+        let mut waiting = Vec::new();
+        // One more than fits is in the hand of the lane whose turn is next.
         while batcher.jobs.capacity() > 0 {
+            waiting.push(submit(&batcher, 1));
             tokio::task::yield_now().await;
         }
         assert_eq!(batcher.submit(2).await, None);
