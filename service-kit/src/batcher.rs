@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn gated() -> Gated {
-        gated_with(Duration::from_secs(3600))
+        gated_with(Duration::from_hours(1))
     }
 
     fn gated_with(patience: Duration) -> Gated {
