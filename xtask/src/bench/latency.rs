@@ -57,7 +57,7 @@ fn at_rate(meter: &mut Meter, target: &Target, name: &str, script: Script, rate:
     let began = target.books.now()?;
     let watched = Watched::of(rate);
     let is_saga = matches!(script, Script::Saga);
-    let timed = steady::run(&target.state.gateway, rate, meter.scale.length, async |client, number, due| {
+    let timed = steady::run(&target.state.gateway, rate, meter.scale.length, &async |client, number, due| {
         let order = client.create().await?;
         if is_saga {
             client.pay(&order).await?;

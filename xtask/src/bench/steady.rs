@@ -26,7 +26,7 @@ pub(crate) fn run<T>(
     gateway: &str,
     per_second: f64,
     length: Duration,
-    act: impl AsyncFn(&mut Client, usize, Instant) -> Result<T>,
+    act: &impl AsyncFn(&mut Client, usize, Instant) -> Result<T>,
 ) -> Result<Vec<T>> {
     runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let idle = RefCell::new(try_join_all((0..CONNECTIONS).map(|_| Client::connect(gateway))).await?);

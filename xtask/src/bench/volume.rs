@@ -93,7 +93,7 @@ fn lookups_at_half_load(meter: &mut Meter, target: &Target, level: Level, lookup
     let rate = most.context("lookups were not measured on empty tables")? / 2.0;
     let text = fs::read_to_string(lookups)?;
     let requests: Vec<_> = text.lines().filter_map(|line| line.split_once(' ')).collect();
-    let times = steady::run(&target.state.gateway, rate, meter.scale.length, async |client, number, due| {
+    let times = steady::run(&target.state.gateway, rate, meter.scale.length, &async |client, number, due| {
         let (path, token) = requests[number % requests.len()];
         client.read(path, token).await?;
         Ok(due.elapsed())
