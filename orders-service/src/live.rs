@@ -10,7 +10,7 @@ use std::time::Duration;
 use service_kit::pool::Database;
 use service_kit::problem::Problem;
 use shared_events::ids::{OrderId, UserId};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
@@ -22,6 +22,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const AFTER_TROUBLE: Duration = Duration::from_secs(1);
 /// How long a stream that begins waits for the reader.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How many streams begin at a time. When thousands come back at once, the connections that they read with are still there
+/// for others.
+const BEGINNING: usize = 4;
 /// How much news may wait for a client that reads slowly. Then its stream ends, and it resumes where it was.
 const WAITING: usize = 32;
 
@@ -35,6 +38,7 @@ struct Shared {
     state: watch::Sender<State>,
     wanted: Notify,
     places: Arc<Semaphore>,
+    turns: Semaphore,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +88,13 @@ impl Live {
     pub fn new(database: Database, max_streams: usize) -> Self {
         let places = Arc::new(Semaphore::new(max_streams.min(Semaphore::MAX_PERMITS)));
         let (state, _) = watch::channel(State::Idle);
-        Self(Arc::new(Shared { database, followed: Mutex::default(), state, wanted: Notify::new(), places }))
+        let (wanted, turns) = (Notify::new(), Semaphore::new(BEGINNING));
+        Self(Arc::new(Shared { database, followed: Mutex::default(), state, wanted, places, turns }))
+    }
+
+    /// Waits until few enough other streams begin. It ends the wait of others when it is dropped.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.turns.acquire().await.ok()
     }
 
     /// Is told from now on what happens to this order.

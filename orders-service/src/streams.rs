@@ -48,6 +48,7 @@ pub(crate) async fn follow_order(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let id = OrderId(id.ok_or_else(order_not_found)?);
+    let _turn = app.live.turn().await;
     let follower = app.live.follow_order(id).await?;
     let order = orders::find(&app.database, id, &user).await?.ok_or_else(order_not_found)?;
     let mut version = order.version;
@@ -75,6 +76,7 @@ pub(crate) async fn follow_orders(
     User(user): User,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let _turn = app.live.turn().await;
     let follower = app.live.follow_owner(&user).await?;
     let resumed = match last_event_id(&headers) {
         Some(place) => catch_up(&app.database, &user, place, |_| true).await?,
