@@ -24,6 +24,7 @@ pub fn document() -> Value {
         "tags": [
             {"name": "orders", "description": "Place, follow and cancel orders."},
             {"name": "payments", "description": "Pay orders; each has one payment."},
+            {"name": "webhooks", "description": "Be told of what happens, at an address of your own."},
         ],
     });
     for description in [orders_service::openapi::description(), payments_service::openapi::description()] {

@@ -172,11 +172,13 @@ async fn forget(database: &Database) -> Result<(), sqlx::Error> {
         let forgotten = sqlx::query!(
             r#"
             delete from orders.changes
-            where transaction_id in (
+            where transaction_id = any(array(
                 select transaction_id
                 from (select transaction_id, at from orders.changes order by transaction_id limit $2) as oldest
                 where at < now() - make_interval(secs => $1)
-            )
+                    -- What webhooks have not been told of is kept.
+                    and transaction_id < (select seen_below from orders.webhook_cursor where id)
+            ))
             "#,
             RETENTION.as_secs_f64(),
             FORGOTTEN,

@@ -6,6 +6,8 @@ use clap::Parser;
 use service_kit::process::Command;
 use service_kit::settings::Settings;
 
+use crate::webhooks::target::Targets;
+
 /// Takes, confirms, cancels and delivers orders.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
@@ -26,7 +28,21 @@ pub struct Config {
     #[arg(long, env, default_value_t = 4096, value_name = "COUNT")]
     pub max_streams: usize,
 
+    /// Where webhooks may go: to public addresses by HTTPS, or anywhere.
+    #[arg(long, env, default_value_t = Targets::Public, value_enum)]
+    pub webhook_targets: Targets,
+
+    /// How long a receiver of webhooks may take to answer.
+    #[arg(long, env, default_value = "20s", value_parser = receiver_timeout, value_name = "DURATION")]
+    pub webhook_timeout: Duration,
+
     /// What to do instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// A replica has a lease on a webhook for a minute and a half.
+fn receiver_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = humantime::parse_duration(text).map_err(|problem| problem.to_string())?;
+    if timeout <= Duration::from_secs(30) { Ok(timeout) } else { Err("must be 30s at most".to_owned()) }
 }

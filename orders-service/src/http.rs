@@ -24,9 +24,9 @@ use crate::new_order::{CreateOrder, NewOrder};
 use crate::order::{Change, Order, OrderStatus};
 use crate::placing::Placed;
 use crate::problems::{order_not_cancellable, order_not_found};
-use crate::{App, orders, streams};
+use crate::{App, orders, streams, webhooks};
 
-/// Everything below `/api/orders`.
+/// Everything below `/api/orders` and `/api/webhooks`.
 pub fn routes(app: App) -> Router {
     described_routes().with_state(app).into()
 }
@@ -39,6 +39,7 @@ pub(crate) fn described_routes() -> OpenApiRouter<App> {
         .routes(routes!(find_order, cancel_order))
         .routes(routes!(streams::follow_order))
         .routes(routes!(list_order_events))
+        .merge(webhooks::routes::described_routes())
 }
 
 /// Place an order

@@ -2,7 +2,8 @@
 //!
 //! In reading order: an order and what can happen to it ([`order`], [`new_order`]), how it is stored ([`orders`], [`placing`],
 //! [`changing`]), what makes things happen: requests ([`http`]), events ([`payment_events`]) and the clock ([`timers`]); and
-//! who follows what has happened ([`changes`], [`snapshot`]): open streams ([`live`], [`streams`]).
+//! who follows what has happened ([`changes`], [`snapshot`]): open streams ([`live`], [`streams`]) and
+//! [`webhooks`].
 
 pub mod changing;
 pub mod new_order;
@@ -22,6 +23,7 @@ pub mod snapshot;
 #[cfg(test)]
 mod snapshot_tests;
 pub mod streams;
+pub mod webhooks;
 
 pub mod config;
 
@@ -49,6 +51,10 @@ use crate::changing::Changing;
 use crate::config::Config;
 use crate::live::Live;
 use crate::placing::Placing;
+use crate::webhooks::client::Client;
+use crate::webhooks::fan_out;
+use crate::webhooks::sending::{self, Sending};
+use crate::webhooks::target::Targets;
 
 /// The schema that belongs to this service.
 pub const SCHEMA: &str = "orders";
@@ -68,6 +74,8 @@ pub struct App {
     pub delivery_delay: Duration,
     /// Tells open streams what has changed.
     pub live: Live,
+    /// Where webhooks may go.
+    pub webhook_targets: Targets,
     placing: Placing,
     changing: Changing,
     claims: Claims,
@@ -83,7 +91,8 @@ impl App {
         let claims = Claims::new(config.settings.idempotency_secret.clone());
         let live = Live::new(database.clone(), config.max_streams);
         let delivery_delay = config.delivery_delay;
-        Ok(Self { database, outbox, delivery_delay, live, placing, changing, claims, authenticator })
+        let webhook_targets = config.webhook_targets;
+        Ok(Self { database, outbox, delivery_delay, live, webhook_targets, placing, changing, claims, authenticator })
     }
 }
 
@@ -152,7 +161,11 @@ pub async fn serve(
         idempotency::forget_old_keys(database.clone(), SCHEMA, settings.idempotency_key_retention, stop)
     });
     parts.start("streams", |stop| app.live.clone().run(stop));
-    parts.start("old changes", |stop| changes::forget_old(database, stop));
+    parts.start("old changes", |stop| changes::forget_old(database.clone(), stop));
+    let client = Client::new(config.webhook_targets, config.webhook_timeout);
+    parts.start("webhooks", |stop| Sending::new(database.clone(), client, stop).run());
+    parts.start("changes for webhooks", |stop| fan_out::run(database.clone(), stop));
+    parts.start("old webhook deliveries", |stop| sending::forget_old(database, stop));
     parts.start("timers", |stop| timers::run(app, stop));
     parts.finish().await
 }

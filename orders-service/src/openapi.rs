@@ -10,10 +10,11 @@ use crate::new_order::CreateOrder;
 use crate::order::{Order, OrderStatus};
 use crate::orders::HistoryEntry;
 use crate::problems::{ORDER_NOT_CANCELLABLE, ORDER_NOT_FOUND, TOO_MANY_STREAMS};
+use crate::webhooks;
 
 /// The routes of this service, described.
 pub fn description() -> Description {
-    let operations = vec![
+    let mut operations = vec![
         ("createOrder", create_order()),
         ("listOrders", list_orders()),
         ("followOrders", follow_orders()),
@@ -22,7 +23,8 @@ pub fn description() -> Description {
         ("followOrder", follow_order()),
         ("listOrderEvents", list_order_events()),
     ];
-    Description { routes: described_routes().into_openapi(), operations }
+    operations.extend(webhooks::openapi::operations());
+    Description { routes: described_routes().into_openapi(), operations, webhooks: webhooks::openapi::messages() }
 }
 
 fn create_order() -> Operation {
@@ -116,7 +118,7 @@ fn of_one_order() -> Operation {
 }
 
 /// An order as it is placed.
-fn order() -> Value {
+pub(crate) fn order() -> Value {
     json!({
         "id": "01a20616-ee6f-759c-9ca9-709cba7d9bcf",
         "status": "created",

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use service_kit::openapi::{Content, Description, Operation};
+use service_kit::openapi::{Content, Description, Operation, Webhooks};
 use service_kit::problem_types::{IDEMPOTENCY_KEY_IN_USE, SERVICE_UNAVAILABLE};
 use shared_events::ids::OrderId;
 
@@ -16,7 +16,7 @@ use crate::shown::ShownPayment;
 pub fn description() -> Description {
     let operations =
         vec![("listPayments", list_payments()), ("findPayment", find_payment()), ("payOrder", pay_order())];
-    Description { routes: described_routes().into_openapi(), operations }
+    Description { routes: described_routes().into_openapi(), operations, webhooks: Webhooks::default() }
 }
 
 fn list_payments() -> Operation {

@@ -24,6 +24,24 @@ pub struct Description {
     pub routes: OpenApi,
     /// The rest, by the `operation_id` of the route.
     pub operations: Vec<(&'static str, Operation)>,
+    /// What the service sends to those who want to be told.
+    pub webhooks: Webhooks,
+}
+
+/// What is posted to addresses that users have given.
+#[derive(Default)]
+pub struct Webhooks {
+    items: Map<String, Value>,
+    schemas: Schemas,
+}
+
+impl Webhooks {
+    /// Those that post a `T`, of which `describe` gets the schema.
+    pub fn of<T: ToSchema>(describe: impl FnOnce(&Value) -> Map<String, Value>) -> Self {
+        let mut schemas = Schemas::default();
+        let schema = schemas.reference::<T>();
+        Self { items: describe(&schema), schemas }
+    }
 }
 
 /// Schemas by their names.
@@ -66,6 +84,7 @@ impl Description {
         let mut operations: BTreeMap<_, _> = self.operations.into_iter().collect();
         let mut schemas = Schemas::default();
         schemas.reference::<ProblemBody>();
+        schemas.0.extend(self.webhooks.schemas.0);
         let mut responses = BTreeMap::new();
         let mut paths = json!(self.routes.paths);
         for item in paths.as_object_mut().into_iter().flat_map(Map::values_mut) {
@@ -89,7 +108,8 @@ impl Description {
         }
         let headers: Map<_, _> =
             HEADERS.iter().map(|(name, ..)| ((*name).to_owned(), described_header(name))).collect();
-        json!({"paths": paths, "components": {"schemas": schemas.0, "responses": responses, "headers": headers}})
+        let components = json!({"schemas": schemas.0, "responses": responses, "headers": headers});
+        json!({"paths": paths, "webhooks": self.webhooks.items, "components": components})
     }
 }
 

@@ -16,3 +16,5 @@ mod read_orders;
 mod stream_races;
 mod streams;
 mod timers;
+mod webhook_receiver;
+mod webhooks;

@@ -13,6 +13,14 @@ with n as (
 ), followed as (
     insert into orders.changes (transaction_id, order_ids, versions, owners)
     select n, array[id], array[1], array['user ' || n % 100] from n
+), hooked as (
+    insert into orders.webhooks (id, created_by, url, event_types, secret, due_at)
+    select id, 'user ' || n % 100, 'https://shop.example', '{}', '', now() from n
+    on conflict do nothing
+), delivered as (
+    insert into orders.webhook_deliveries (id, webhook_id, message_id, event_type, order_id, payload)
+    select id, id, '', 'order.created', id, '{}' from n
+    on conflict do nothing
 ), claimed as (
     insert into orders.idempotency_keys (scope, fingerprint, order_id)
     select id::text::bytea, '', id from n

@@ -1,0 +1,18 @@
+//! Webhooks by the Standard Webhooks specification (<https://www.standardwebhooks.com>): who wants it is told of every
+//! change of an order or its payment, at least once, by POST.
+//!
+//! In reading order: what is told ([`event`]), to whom it may be told ([`target`]), how it is signed ([`signing`]), when it
+//! is tried again ([`schedule`]), how all that is stored ([`store`], [`lease`]); changes become deliveries ([`fan_out`]), deliveries are
+//! sent ([`sending`]) with a client that goes nowhere else ([`client`]); users manage them ([`routes`]).
+
+pub mod client;
+pub mod event;
+pub mod fan_out;
+pub mod lease;
+pub mod openapi;
+pub mod routes;
+pub mod schedule;
+pub mod sending;
+pub mod signing;
+pub mod store;
+pub mod target;

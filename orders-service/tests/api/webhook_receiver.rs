@@ -1,0 +1,108 @@
+//! Somebody who is told by webhooks: notes what comes, and answers what a test wants.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+use standardwebhooks::Webhook;
+use tokio::net::TcpListener;
+
+/// Runs until the end of the test.
+pub struct Receiver {
+    pub url: String,
+    state: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    received: Vec<Received>,
+    /// What is answered at a path; 204 unless said otherwise.
+    answers: HashMap<String, Reply>,
+}
+
+/// How it answers.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    Status(StatusCode),
+    RedirectTo(String),
+    /// With far more than anybody wants to read.
+    Endless,
+    Never,
+}
+
+/// A message that came.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Receiver {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let state = Arc::<Mutex<Inner>>::default();
+        let routes = Router::new().fallback(receive).with_state(Arc::clone(&state));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        Self { url, state }
+    }
+
+    /// How it answers at this path from now on.
+    pub fn answers(&self, path: &str, reply: Reply) {
+        self.state.lock().expect("no panic").answers.insert(path.to_owned(), reply);
+    }
+
+    /// All that has come, and forgets it.
+    pub fn take(&self) -> Vec<Received> {
+        std::mem::take(&mut self.state.lock().expect("no panic").received)
+    }
+
+    /// How many have come to this path.
+    pub fn count_at(&self, path: &str) -> usize {
+        self.state.lock().expect("no panic").received.iter().filter(|message| message.path == path).count()
+    }
+
+    /// How many have come and were not taken yet.
+    pub fn count(&self) -> usize {
+        self.state.lock().expect("no panic").received.len()
+    }
+}
+
+async fn receive(State(state): State<Arc<Mutex<Inner>>>, uri: Uri, headers: HeaderMap, body: String) -> Response {
+    let path = uri.path().to_owned();
+    let reply = {
+        let mut inner = state.lock().expect("no panic");
+        inner.received.push(Received { path: path.clone(), headers, body });
+        inner.answers.get(&path).cloned()
+    };
+    match reply {
+        None => StatusCode::NO_CONTENT.into_response(),
+        Some(Reply::Status(status)) => status.into_response(),
+        Some(Reply::RedirectTo(url)) => (StatusCode::TEMPORARY_REDIRECT, [("Location", url)]).into_response(),
+        Some(Reply::Endless) => {
+            let endless = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>("more and more"));
+            axum::body::Body::from_stream(endless).into_response()
+        }
+        Some(Reply::Never) => std::future::pending().await,
+    }
+}
+
+impl Received {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers[name].to_str().expect("text")
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("JSON")
+    }
+
+    /// Whether a library for receivers, which is not ours, takes it for genuine.
+    pub fn is_signed_with(&self, secret: &str) -> bool {
+        Webhook::new(secret).expect("a secret").verify(self.body.as_bytes(), &self.headers).is_ok()
+    }
+}

@@ -1,0 +1,391 @@
+//! Webhooks: what is told to whom, how often, and where nothing may go.
+
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use orders_service::webhooks::client::{Client, Failure};
+use orders_service::webhooks::fan_out::fan_out;
+use orders_service::webhooks::lease;
+use orders_service::webhooks::sending::Sending;
+use orders_service::webhooks::target::Targets;
+use serde_json::{Value, json};
+use service_kit::testing::{ALICE, TOKEN, url_as};
+use shared_events::events::ProcessedStatus;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::helpers::{TestApp, processed};
+use crate::webhook_receiver::{Receiver, Reply};
+
+const WEBHOOKS: &str = "/api/webhooks";
+/// Short, so that a test which waits for it does not take long.
+const TIMEOUT: Duration = Duration::from_millis(500);
+
+/// A service whose users may have webhooks anywhere.
+async fn start(superuser: &PgPool) -> TestApp {
+    TestApp::start(superuser.clone()).await;
+    let url = url_as(superuser, "orders_service", "orders-demo-password");
+    let service = TestApp::on(&url, &["--webhook-targets", "any"]);
+    fan_out(&service.app.database).await.expect("it begins");
+    service
+}
+
+impl TestApp {
+    async fn webhook(&self, body: Value) -> Value {
+        self.client.send(Method::POST, WEBHOOKS, TOKEN, &body).await.expect(StatusCode::CREATED)
+    }
+
+    async fn post(&self, path: &str) -> Value {
+        let answer = self.client.send(Method::POST, path, TOKEN, &Value::Null).await;
+        assert!(answer.status.is_success(), "{}", answer.text);
+        answer.body["data"].clone()
+    }
+
+    fn sending(&self, timeout: Duration) -> Sending {
+        let client = Client::new(Targets::Any, timeout);
+        Sending::new(self.app.database.clone(), client, CancellationToken::new())
+    }
+
+    /// Makes all changes into deliveries and sends what is due.
+    async fn deliver(&self) {
+        while !fan_out(&self.app.database).await.expect("the database answers") {}
+        let (sending, database) = (self.sending(TIMEOUT), &self.app.database);
+        loop {
+            let leased = lease::take(database, 100).await.expect("the database answers");
+            if leased.is_empty() {
+                return;
+            }
+            for leased in &leased {
+                sending.turn(leased).await.expect("the database answers");
+            }
+        }
+    }
+
+    /// Lets all the time pass that is waited for.
+    async fn wait(&self) {
+        for statement in [
+            "update orders.webhook_deliveries set next_attempt_at = now() where status = 'pending'",
+            "update orders.webhooks set due_at = now() where enabled",
+        ] {
+            sqlx::query(statement).execute(&self.app.database).await.expect("time passes");
+        }
+    }
+
+    async fn deliveries(&self, webhook: &Value) -> Vec<Value> {
+        let path = format!("{WEBHOOKS}/{}/deliveries", text(&webhook["id"]));
+        self.get(&path).await.expect(StatusCode::OK).as_array().expect("a list").clone()
+    }
+
+    async fn as_it_is(&self, webhook: &Value) -> Value {
+        self.get(&format!("{WEBHOOKS}/{}", text(&webhook["id"]))).await.expect(StatusCode::OK)
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("text")
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_webhook_is_told_of_each_thing_that_happens_in_a_signed_message(database: PgPool) {
+    let (service, receiver) = (start(&database).await, Receiver::start().await);
+    let webhook = service.webhook(json!({"url": format!("{}/hooks?a=b", receiver.url)})).await;
+    let id = service.placed_order().await;
+    let mut orders = vec![service.get_order(id).await];
+    for (version, status) in [(3, ProcessedStatus::Declined), (5, ProcessedStatus::Paid)] {
+        service.hear(vec![processed(id, version, status)]).await;
+        orders.push(service.get_order(id).await);
+    }
+    orders.push(service.delete_order(id).await.expect(StatusCode::OK));
+    service.hear(vec![processed(id, 7, ProcessedStatus::Refunded)]).await;
+    orders.push(service.get_order(id).await);
+    service.deliver().await;
+
+    let received = receiver.take();
+    let mut told: Vec<_> = received
+        .iter()
+        .map(|message| (message.json()["data"]["version"].as_i64(), message.json()["type"].clone()))
+        .collect();
+    told.sort_by_key(|(version, event)| (*version, event.to_string()));
+    let expected = [
+        (1, "order.created"),
+        (2, "order.declined"),
+        (2, "payment.declined"),
+        (3, "order.confirmed"),
+        (3, "payment.paid"),
+        (4, "order.cancelled"),
+        (5, "payment.refunded"),
+    ];
+    assert_eq!(told, expected.map(|(version, event)| (Some(version), json!(event))));
+    for message in &received {
+        let body = message.json();
+        assert!(message.is_signed_with(text(&webhook["secret"])), "{message:?}");
+        let order = orders.iter().find(|order| order["version"] == body["data"]["version"]).expect("that version");
+        assert_eq!((&body["data"], &body["timestamp"], message.path.as_str()), (order, &order["updatedAt"], "/hooks"));
+        assert_eq!(message.header("content-type"), "application/json");
+    }
+    let mut ids: Vec<_> = received.iter().map(|message| message.header("webhook-id")).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), expected.len());
+    let deliveries = service.deliveries(&webhook).await;
+    assert!(deliveries.len() == 7 && deliveries.iter().all(|delivery| delivery["status"] == "delivered"));
+    assert!(service.as_it_is(&webhook).await["lastSuccessAt"].is_string());
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_webhook_is_told_of_what_its_owner_wants_to_know_and_of_nothing_else(database: PgPool) {
+    let (service, receiver) = (start(&database).await, Receiver::start().await);
+    let all = json!({"url": format!("{}/all", receiver.url)});
+    service.client.send(Method::POST, WEBHOOKS, ALICE, &all).await.expect(StatusCode::CREATED);
+    let some = json!({"url": format!("{}/some", receiver.url), "eventTypes": ["payment.paid", "order.cancelled"]});
+    service.webhook(some).await;
+    let id = service.placed_order().await;
+    service.hear(vec![processed(id, 3, ProcessedStatus::Paid)]).await;
+    service.deliver().await;
+    let received = receiver.take();
+    assert_eq!(received.iter().map(|message| message.path.as_str()).collect::<Vec<_>>(), ["/some"]);
+    assert_eq!(received[0].json()["type"], "payment.paid");
+}
+
+#[sqlx::test(migrations = false)]
+async fn what_is_not_taken_is_sent_again_with_the_same_id_until_the_webhook_is_disabled(database: PgPool) {
+    let (service, receiver) = (start(&database).await, Receiver::start().await);
+    let webhook = service.webhook(json!({"url": receiver.url})).await;
+    receiver.answers("/", Reply::Status(StatusCode::INTERNAL_SERVER_ERROR));
+    service.placed_order().await;
+    service.deliver().await;
+    let delivery = service.deliveries(&webhook).await.remove(0);
+    assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("pending"), &json!(1)));
+    assert_eq!((&delivery["responseStatus"], &delivery["error"]), (&json!(500), &json!(null)));
+    assert!(text(&delivery["nextAttemptAt"]) > text(&delivery["lastAttemptAt"]));
+    // Nothing is sent before its time.
+    service.deliver().await;
+    assert_eq!(receiver.count(), 1);
+
+    for _ in 1..10 {
+        service.wait().await;
+        service.deliver().await;
+    }
+    let received = receiver.take();
+    assert_eq!(received.len(), 10);
+    for message in &received {
+        assert_eq!((message.header("webhook-id"), &message.body), (text(&delivery["messageId"]), &received[0].body));
+        assert!(message.is_signed_with(text(&webhook["secret"])));
+    }
+    assert_eq!(service.deliveries(&webhook).await[0]["status"], "failed");
+    let disabled = service.as_it_is(&webhook).await;
+    assert_eq!(
+        (&disabled["enabled"], text(&disabled["disabledReason"])),
+        (&json!(false), "nothing could be delivered for three days")
+    );
+
+    // It hears nothing of what happens now, and is told again once it is enabled.
+    service.placed_order().await;
+    service.deliver().await;
+    assert_eq!(receiver.count(), 0);
+    receiver.answers("/", Reply::Status(StatusCode::OK));
+    let path = format!("{WEBHOOKS}/{}", text(&webhook["id"]));
+    let replay = format!("{path}/deliveries/{}/replay", text(&delivery["id"]));
+    let refused = service.client.send(Method::POST, &replay, TOKEN, &Value::Null).await;
+    refused.expect_problem(StatusCode::CONFLICT, "webhook_disabled");
+    assert_eq!(service.post(&format!("{path}/enable")).await["enabled"], true);
+    service.post(&replay).await;
+    service.deliver().await;
+    let replayed = receiver.take();
+    assert_eq!(replayed.len(), 1);
+    assert_eq!(replayed[0].header("webhook-id"), text(&delivery["messageId"]));
+    let delivery = service.deliveries(&webhook).await.remove(0);
+    assert_eq!((&delivery["status"], &delivery["attempts"]), (&json!("delivered"), &json!(1)));
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_receiver_that_is_gone_is_told_nothing_more(database: PgPool) {
+    let (service, receiver) = (start(&database).await, Receiver::start().await);
+    let webhook = service.webhook(json!({"url": receiver.url})).await;
+    receiver.answers("/", Reply::Status(StatusCode::GONE));
+    service.placed_order().await;
+    service.deliver().await;
+    service.placed_order().await;
+    service.wait().await;
+    service.deliver().await;
+    assert_eq!(receiver.count(), 1);
+    assert_eq!(service.as_it_is(&webhook).await["disabledReason"], "the receiver has answered 410 Gone");
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_redirect_is_not_followed_and_an_endless_answer_not_read(database: PgPool) {
+    let (service, receiver, other) = (start(&database).await, Receiver::start().await, Receiver::start().await);
+    let redirected = service.webhook(json!({"url": format!("{}/redirect", receiver.url)})).await;
+    let endless = service.webhook(json!({"url": format!("{}/endless", receiver.url)})).await;
+    receiver.answers("/redirect", Reply::RedirectTo(other.url.clone()));
+    receiver.answers("/endless", Reply::Endless);
+    service.placed_order().await;
+    service.deliver().await;
+    assert_eq!((receiver.count(), other.count()), (2, 0));
+    assert_eq!(service.deliveries(&redirected).await[0]["responseStatus"], 307);
+    assert_eq!(service.deliveries(&endless).await[0]["status"], "delivered");
+}
+
+#[sqlx::test(migrations = false)]
+async fn who_does_not_answer_keeps_nobody_else_waiting(database: PgPool) {
+    let (service, receiver) = (start(&database).await, Receiver::start().await);
+    for path in ["stalled", "quick"] {
+        service.webhook(json!({"url": format!("{}/{path}", receiver.url)})).await;
+    }
+    receiver.answers("/stalled", Reply::Never);
+    for _ in 0..20 {
+        service.placed_order().await;
+    }
+    while !fan_out(&service.app.database).await.expect("the database answers") {}
+    // Longer than the test may take.
+    let running = tokio::spawn(service.sending(Duration::from_mins(5)).run());
+    let all_quick = async {
+        while receiver.count_at("/quick") < 20 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), all_quick).await.expect("the quick one is told of everything");
+    assert!(receiver.count_at("/stalled") <= 4, "the other one is still being waited for");
+    running.abort();
+}
+
+#[sqlx::test(migrations = false)]
+async fn both_secrets_are_good_for_a_while_after_a_rotation(database: PgPool) {
+    let (service, receiver) = (start(&database).await, Receiver::start().await);
+    let webhook = service.webhook(json!({"url": receiver.url})).await;
+    let rotated = service.post(&format!("{WEBHOOKS}/{}/rotate-secret", text(&webhook["id"]))).await;
+    let (old, new) = (text(&webhook["secret"]), text(&rotated["secret"]));
+    assert_ne!(old, new);
+    assert_eq!(service.as_it_is(&webhook).await.get("secret"), None, "it is shown only when it is new");
+    service.placed_order().await;
+    service.deliver().await;
+    let both = receiver.take().remove(0);
+    assert!(both.is_signed_with(old) && both.is_signed_with(new));
+
+    let late = "update orders.webhooks set previous_secret_until = now()";
+    sqlx::query(late).execute(&service.app.database).await.expect("time passes");
+    service.placed_order().await;
+    service.deliver().await;
+    let one = receiver.take().remove(0);
+    assert!(!one.is_signed_with(old) && one.is_signed_with(new));
+}
+
+#[sqlx::test(migrations = false)]
+async fn what_a_dead_replica_has_sent_and_not_recorded_is_sent_again_with_the_same_id(database: PgPool) {
+    let (service, receiver) = (start(&database).await, Receiver::start().await);
+    service.webhook(json!({"url": receiver.url})).await;
+    service.placed_order().await;
+    while !fan_out(&service.app.database).await.expect("the database answers") {}
+    // It dies with the lease, after the receiver has taken the message.
+    let database = &service.app.database;
+    let leased = lease::take(database, 1).await.expect("the database answers");
+    let due = lease::due(database, leased[0].id).await.expect("the database answers");
+    // Nobody else sends meanwhile.
+    service.deliver().await;
+    assert_eq!((due.len(), receiver.count()), (1, 0));
+    let expired = "update orders.webhooks set lease_until = now(), due_at = now()";
+    sqlx::query(expired).execute(database).await.expect("time passes");
+    service.deliver().await;
+    assert_eq!(receiver.take()[0].header("webhook-id"), due[0].message_id);
+}
+
+#[sqlx::test(migrations = false)]
+async fn several_replicas_make_each_change_into_one_delivery(database: PgPool) {
+    let (service, receiver) = (start(&database).await, Receiver::start().await);
+    let webhook = service.webhook(json!({"url": receiver.url})).await;
+    let fanning: Vec<_> = (0..4)
+        .map(|_| {
+            let database = service.app.database.clone();
+            tokio::spawn(async move {
+                for _ in 0..30 {
+                    fan_out(&database).await.expect("the database answers");
+                }
+            })
+        })
+        .collect();
+    for _ in 0..12 {
+        service.placed_order().await;
+    }
+    for replica in fanning {
+        replica.await.expect("no panic");
+    }
+    service.deliver().await;
+    let mut ids: Vec<_> =
+        service.deliveries(&webhook).await.iter().map(|delivery| text(&delivery["messageId"]).to_owned()).collect();
+    assert_eq!((ids.len(), receiver.count()), (12, 12));
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 12);
+}
+
+#[sqlx::test(migrations = false)]
+async fn nothing_goes_to_addresses_that_are_not_public(database: PgPool) {
+    let service = TestApp::start(database).await;
+    for url in [
+        "http://shop.example/",
+        "https://127.0.0.1/",
+        "https://[::ffff:10.0.0.1]/",
+        "https://localhost:8080/",
+        "ftp://shop.example",
+        "shop",
+    ] {
+        let refused = service.client.send(Method::POST, WEBHOOKS, TOKEN, &json!({"url": url})).await;
+        let problem = refused.expect_problem(StatusCode::UNPROCESSABLE_ENTITY, "validation_failed");
+        assert_eq!(
+            (&problem["errors"][0]["pointer"], &problem["errors"][0]["code"]),
+            (&json!("#/url"), &json!("unsafe_url")),
+            "{url}"
+        );
+    }
+    // What a name leads to is looked at when it is known: these are names of 127.0.0.1.
+    let client = Client::new(Targets::Public, TIMEOUT);
+    for url in ["https://2130706433/", "https://127.1/", "https://0x7f000001/", "https://0177.0.0.1/"] {
+        let headers = ["webhook-id", "webhook-timestamp", "webhook-signature"]
+            .map(|name| (axum::http::HeaderName::from_static(name), String::new()));
+        assert_eq!(client.post(url, headers, String::new()).await, Err(Failure::NotPublic), "{url}");
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn webhooks_are_the_business_of_their_owner(database: PgPool) {
+    let service = start(&database).await;
+    let webhook = service.webhook(json!({"url": "https://shop.example/hooks"})).await;
+    let path = format!("{WEBHOOKS}/{}", text(&webhook["id"]));
+    for (method, path) in [
+        (Method::GET, path.clone()),
+        (Method::DELETE, path.clone()),
+        (Method::POST, format!("{path}/enable")),
+        (Method::POST, format!("{path}/disable")),
+        (Method::POST, format!("{path}/rotate-secret")),
+        (Method::GET, format!("{path}/deliveries")),
+        (Method::POST, format!("{path}/deliveries/{}/replay", text(&webhook["id"]))),
+    ] {
+        let refused = service.client.send(method.clone(), &path, ALICE, &Value::Null).await;
+        refused.expect_problem(StatusCode::NOT_FOUND, "webhook_not_found");
+        let nobody = service.client.send(method, &path, "no-token", &Value::Null).await;
+        nobody.expect_problem(StatusCode::UNAUTHORIZED, "unauthorized");
+    }
+    let hers = service.client.send(Method::GET, WEBHOOKS, ALICE, &Value::Null).await;
+    assert_eq!(hers.expect(StatusCode::OK), json!([]));
+    let unknown = format!("{path}/deliveries/{}/replay", text(&webhook["id"]));
+    let refused = service.client.send(Method::POST, &unknown, TOKEN, &Value::Null).await;
+    refused.expect_problem(StatusCode::NOT_FOUND, "delivery_not_found");
+
+    assert_eq!(service.post(&format!("{path}/disable")).await["enabled"], false);
+    service.client.send(Method::DELETE, &path, TOKEN, &Value::Null).await.expect(StatusCode::OK);
+    service.get(&path).await.expect_problem(StatusCode::NOT_FOUND, "webhook_not_found");
+    for _ in 0..10 {
+        service.webhook(json!({"url": "https://shop.example/hooks"})).await;
+    }
+    let refused = service.client.send(Method::POST, WEBHOOKS, TOKEN, &json!({"url": "https://shop.example"})).await;
+    refused.expect_problem(StatusCode::CONFLICT, "too_many_webhooks");
+}
+
+#[sqlx::test(migrations = false)]
+async fn every_documented_body_makes_a_webhook(database: PgPool) {
+    let service = start(&database).await;
+    for (name, body) in service.client.contract().bodies(&Method::POST, WEBHOOKS) {
+        let webhook = service.webhook(body.clone()).await;
+        assert_eq!(webhook["url"], body["url"], "{name}");
+    }
+}
