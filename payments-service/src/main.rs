@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use payments_service::config::Config;
 
 fn main() -> ExitCode {
-    let config = Config::parse();
+    let config: Config = service_kit::secrets::parse();
     let (settings, command) = (config.settings.clone(), config.command);
     service_kit::process::main(&settings, command, |stop| payments_service::run(config, stop))
 }

@@ -5,6 +5,7 @@
 //! [`relay`], [`broker`] and [`consumer`]. Operators look at it through [`admin`].
 
 pub mod process;
+pub mod secrets;
 pub mod settings;
 pub mod telemetry;
 
