@@ -41,7 +41,7 @@ use service_kit::listening;
 use service_kit::metrics::Metrics;
 use service_kit::outbox::{self, Outbox};
 use service_kit::pool::Database;
-use service_kit::process::Parts;
+use service_kit::process::{Command, Parts};
 use shared_events::events::{Event, PaymentCancel, PaymentCreate, PaymentProcessed};
 use sqlx::migrate::Migrator;
 use tokio::net::{TcpListener, TcpSocket};
@@ -102,8 +102,11 @@ impl FromRef<App> for Authenticator {
     }
 }
 
-/// Runs the service until `stop`.
+/// Runs the service until `stop`, or does what the command line asks for instead.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    if let Some(Command::Migrate) = config.command {
+        return prepare(&config, &stop).await.map(drop);
+    }
     let settings = &config.settings;
     let socket = listening::bind(settings.listen_addr)?;
     let admin_listener = TcpListener::bind(settings.admin_addr).await?;
@@ -122,7 +125,7 @@ pub async fn serve(
     let mut parts = Parts::new(stop.clone());
     let readiness = Readiness::default();
     let metrics = Metrics::default();
-    let broker = Broker::new(settings, "orders-service")?.counted_in(metrics.clone());
+    let broker = Broker::new(settings, "orders-service", EVENTS)?.counted_in(metrics.clone());
     let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA, EVENTS);
     let app = App::new(database.clone(), outbox, &config)?;
     let routes = http::routes(app.clone());
@@ -140,7 +143,7 @@ pub async fn serve(
     };
     parts.start("signing keys", |stop| app.authenticator.clone().keep_keys(stop));
     parts.start("admin", |stop| admin::serve(admin_listener, admin, stop));
-    if !database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, settings, &stop).await? {
+    if !prepare(&config, &stop).await? {
         return parts.finish().await;
     }
     let listener = listening::listen(socket)?;
@@ -168,4 +171,9 @@ pub async fn serve(
     parts.start("old webhook deliveries", |stop| sending::forget_old(database, stop));
     parts.start("timers", |stop| timers::run(app, stop));
     parts.finish().await
+}
+
+/// Sees that the tables are there. `Ok(false)` when told to stop first.
+async fn prepare(config: &Config, stop: &CancellationToken) -> anyhow::Result<bool> {
+    database::prepare(&config.settings.database_url, SCHEMA, &MIGRATOR, &config.settings, stop).await
 }

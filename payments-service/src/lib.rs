@@ -40,7 +40,7 @@ use service_kit::listening;
 use service_kit::metrics::Metrics;
 use service_kit::outbox::{self, Outbox};
 use service_kit::pool::Database;
-use service_kit::process::Parts;
+use service_kit::process::{Command, Parts};
 use shared_events::events::{Event, PaymentCancel, PaymentCreate, PaymentProcessed};
 use sqlx::migrate::Migrator;
 use tokio::net::{TcpListener, TcpSocket};
@@ -108,8 +108,11 @@ impl FromRef<App> for Authenticator {
     }
 }
 
-/// Runs the service until `stop`.
+/// Runs the service until `stop`, or does what the command line asks for instead.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    if let Some(Command::Migrate) = config.command {
+        return prepare(&config, &stop).await.map(drop);
+    }
     let settings = &config.settings;
     let socket = listening::bind(settings.listen_addr)?;
     let admin_listener = TcpListener::bind(settings.admin_addr).await?;
@@ -133,7 +136,7 @@ pub async fn serve(
     let mut parts = Parts::new(stop.clone());
     let readiness = Readiness::default();
     let metrics = Metrics::default();
-    let broker = Broker::new(settings, "payments-service")?.counted_in(metrics.clone());
+    let broker = Broker::new(settings, "payments-service", EVENTS)?.counted_in(metrics.clone());
     let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA, EVENTS);
     let sandbox = Sandbox::new(Database::connect_lazy(sandbox_database_url, sandbox::CONNECTIONS)?);
     let app = App::new(database.clone(), outbox, Arc::new(sandbox), &config)?;
@@ -152,9 +155,7 @@ pub async fn serve(
     };
     parts.start("signing keys", |stop| app.authenticator.clone().keep_keys(stop));
     parts.start("admin", |stop| admin::serve(admin_listener, admin, stop));
-    let is_prepared = database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, settings, &stop).await?
-        && database::prepare(sandbox_database_url, sandbox::SCHEMA, &sandbox::MIGRATOR, settings, &stop).await?;
-    if !is_prepared {
+    if !prepare(&config, &stop).await? {
         return parts.finish().await;
     }
     let listener = listening::listen(socket)?;
@@ -177,4 +178,11 @@ pub async fn serve(
     });
     parts.start("settlement", |stop| settlement::run(app, stop));
     parts.finish().await
+}
+
+/// Sees that the tables are there. `Ok(false)` when told to stop first.
+async fn prepare(config: &Config, stop: &CancellationToken) -> anyhow::Result<bool> {
+    let Config { settings, sandbox_database_url, .. } = config;
+    Ok(database::prepare(&settings.database_url, SCHEMA, &MIGRATOR, settings, stop).await?
+        && database::prepare(sandbox_database_url, sandbox::SCHEMA, &sandbox::MIGRATOR, settings, stop).await?)
 }

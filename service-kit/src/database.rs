@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures_util::{StreamExt, stream};
-use sqlx::migrate::{Migrate, Migrator};
+use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
@@ -28,8 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How many jobs of a batch that could not be done are done at a time: others need connections too.
 const ALONE: usize = 4;
 
-/// Waits for the database as long as it takes, checks that it keeps what it acknowledges, and brings `schema` up to
-/// date. Safe with several replicas: they queue for a lock. `Ok(false)` when told to stop first.
+/// Waits for the database as long as it takes, checks that it keeps what it acknowledges, and sees that `schema` is up
+/// to date: a login that owns the schema migrates it, any other waits until its owner has done so. Safe with several
+/// replicas: they queue for a lock. `Ok(false)` when told to stop first.
 pub async fn prepare(
     url: &str,
     schema: &'static str,
@@ -65,6 +66,9 @@ async fn try_prepare(
         let mut connection = options.connect().await.context("cannot connect")?;
         check_durability(&mut connection, durability).await?;
         let is_up_to_date = is_up_to_date(&mut connection, schema, migrator).await;
+        if !is_up_to_date && !may_migrate(&mut connection, schema).await? {
+            return Err(Outdated(schema).into());
+        }
         anyhow::Ok((connection, is_up_to_date))
     };
     let looked = tokio::time::timeout(LOOK_DEADLINE, looking).await;
@@ -82,21 +86,36 @@ async fn try_prepare(
 async fn is_up_to_date(connection: &mut PgConnection, schema: &'static str, migrator: &Migrator) -> bool {
     // An error is that there is no such table yet, or will come up again when migrating.
     let Ok(applied) = connection.list_applied_migrations(&bookkeeping(schema)).await else { return false };
-    let applied = applied.iter().map(|migration| (migration.version, &migration.checksum));
-    applied.eq(migrator.iter().map(|migration| (migration.version, &migration.checksum)))
+    migrator.iter().all(|ours| {
+        let is_it = |theirs: &AppliedMigration| (theirs.version, &theirs.checksum) == (ours.version, &ours.checksum);
+        applied.iter().any(is_it)
+    })
+}
+
+/// The tables are older than this program, or not there yet.
+#[derive(Debug, thiserror::Error)]
+#[error("the schema {0} is not up to date, and this login may not change it: run the command `migrate` as its owner")]
+struct Outdated(&'static str);
+
+async fn may_migrate(connection: &mut PgConnection, schema: &str) -> Result<bool, sqlx::Error> {
+    let right = "select has_schema_privilege(oid, 'create') from pg_namespace where nspname = $1";
+    let found = sqlx::query_scalar(right).bind(schema).fetch_optional(connection).await?;
+    // Before the bootstrap there is none, which the migration says best.
+    Ok(found.unwrap_or(true))
 }
 
 fn bookkeeping(schema: &'static str) -> String {
     format!("{schema}._sqlx_migrations")
 }
 
-/// Brings `schema` up to date; its bookkeeping lives in `<schema>._sqlx_migrations`.
+/// Brings `schema` up to date; its bookkeeping lives in `<schema>._sqlx_migrations`. A newer schema is left as it is: what
+/// comes next fits the program before it, so that both can run side by side.
 pub async fn migrate(
     connection: &mut PgConnection,
     schema: &'static str,
     migrator: &Migrator,
-) -> Result<(), sqlx::migrate::MigrateError> {
-    let mut migrator = Migrator { migrations: migrator.migrations.clone(), ..Migrator::DEFAULT };
+) -> Result<(), MigrateError> {
+    let mut migrator = Migrator { migrations: migrator.migrations.clone(), ignore_missing: true, ..Migrator::DEFAULT };
     migrator.dangerous_set_table_name(bookkeeping(schema));
     // `run` would make the future of everything above it impossible to spawn.
     migrator.run_direct(None, connection, false).await
@@ -122,11 +141,12 @@ async fn check_durability(connection: &mut PgConnection, durability: DurabilityC
 }
 
 fn is_worth_waiting(problem: &anyhow::Error) -> bool {
-    problem.chain().any(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
-        (Some(cause), _) => is_transient(cause),
-        (_, Some(sqlx::migrate::MigrateError::Execute(cause))) => is_transient(cause),
-        _ => false,
-    })
+    problem.is::<Outdated>()
+        || problem.chain().any(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
+            (Some(cause), _) => is_transient(cause),
+            (_, Some(MigrateError::Execute(cause))) => is_transient(cause),
+            _ => false,
+        })
 }
 
 /// Whether the same statement may succeed later: the server is away, starting, stopping, full or in a conflict.

@@ -22,6 +22,9 @@ const STOP_DEADLINE: Duration = Duration::from_millis(8_500);
 pub enum Command {
     /// Ask the running service whether it is ready; exit 0 if so. For container health checks.
     Healthcheck,
+    /// Bring the tables up to date and exit. The logins must be those of the owners of the schemas, and not the ones that
+    /// the service itself works with.
+    Migrate,
 }
 
 /// Runs a service until it ends by itself or a SIGTERM or SIGINT tells it to.
@@ -37,7 +40,7 @@ where
 {
     match command {
         Some(Command::Healthcheck) => healthcheck(settings.admin_addr),
-        None => serve(settings, service),
+        Some(Command::Migrate) | None => serve(settings, service),
     }
 }
 

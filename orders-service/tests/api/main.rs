@@ -16,5 +16,6 @@ mod read_orders;
 mod stream_races;
 mod streams;
 mod timers;
+mod upgrade;
 mod webhook_receiver;
 mod webhooks;
