@@ -4,6 +4,7 @@
 //! [`Broker::session`] then opens the next. Publishing and consuming have a connection each, because a broker
 //! short of memory stops reading from publishers, acknowledgements included.
 
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,16 +13,17 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::uri::AMQPUri;
+use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 use shared_events::events;
 use shared_events::topology::{DELIVERY_LIMIT, Topology};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::database::backoff;
+use crate::encryption::Encryption;
 use crate::metrics::{Metrics, Present};
 use crate::settings::Settings;
 
@@ -34,6 +36,8 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const DECLARE_DEADLINE: Duration = Duration::from_secs(10);
 /// An attempt to connect that is given up keeps a thread and a socket until the broker answers.
 const MAX_ABANDONED_ATTEMPTS: u32 = 8;
+/// AMQP's code for an orderly close.
+pub(crate) const REPLY_SUCCESS: u16 = 200;
 /// How many receipts wait for a publisher that is away.
 const MAX_RECEIPTS: i32 = 10_000;
 
@@ -42,6 +46,8 @@ const MAX_RECEIPTS: i32 = 10_000;
 pub struct Broker {
     uri: AMQPUri,
     service: &'static str,
+    published: &'static [&'static str],
+    encryption: Option<Encryption>,
     abandoned_attempts: Arc<AtomicU32>,
     pub(crate) metrics: Metrics,
     /// The names of exchanges and queues.
@@ -82,14 +88,20 @@ impl Session {
 }
 
 impl Broker {
-    /// The broker of the settings, as `service` sees it. Connects to nothing yet.
-    pub fn new(settings: &Settings, service: &'static str) -> anyhow::Result<Self> {
+    /// The broker of the settings, as `service` sees it, which publishes these events and consumes all others. Connects
+    /// to nothing yet.
+    pub fn new(settings: &Settings, service: &'static str, published: &'static [&'static str]) -> anyhow::Result<Self> {
         let mut uri: AMQPUri = settings.amqp_url.parse().map_err(anyhow::Error::msg).context("AMQP_URL")?;
         uri.query.heartbeat = Some(HEARTBEAT_SECONDS);
         uri.query.frame_max = Some(FRAME_BYTES);
+        let encryption = encryption(&uri, settings.amqp_ca_file.as_deref())?;
+        // What lapin connects to is encrypted already.
+        uri.scheme = AMQPScheme::AMQP;
         Ok(Self {
             uri,
             service,
+            published,
+            encryption,
             abandoned_attempts: Arc::default(),
             metrics: Metrics::default(),
             topology: Topology::with_prefix(&settings.amqp_prefix),
@@ -136,13 +148,15 @@ impl Broker {
         Ok((connection, channel))
     }
 
-    /// Asks for the broker's first frame over a plain socket: lapin's connect hangs for ever on a stopped broker.
+    /// Asks for the broker's first frame over a socket of our own: lapin's connect hangs for ever on a stopped broker.
     async fn preflight(&self) -> anyhow::Result<()> {
         let authority = &self.uri.authority;
         let handshake = async {
-            let mut socket = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
-            socket.write_all(b"AMQP\x00\x00\x09\x01").await?;
-            socket.read_u8().await
+            let socket = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
+            match self.encryption.clone() {
+                Some(encryption) => first_byte(encryption.over(socket).await?).await,
+                None => first_byte(socket).await,
+            }
         };
         let frame_type = tokio::time::timeout(PREFLIGHT_DEADLINE, handshake).await.context("no answer")??;
         // A method frame, connection.start; anything else is no AMQP 0-9-1 broker.
@@ -159,7 +173,13 @@ impl Broker {
         }
         let properties =
             ConnectionProperties::default().with_connection_name(format!("{} {purpose}", self.service).into());
-        let mut attempt = tokio::spawn(Connection::connect_uri(self.uri.clone(), properties));
+        let (uri, encryption) = (self.uri.clone(), self.encryption.clone());
+        let mut attempt = tokio::spawn(async move {
+            match encryption {
+                Some(encryption) => Connection::connect_uri_with_runtime(uri, properties, encryption.runtime()).await,
+                None => Connection::connect_uri(uri, properties).await,
+            }
+        });
         if let Ok(connected) = tokio::time::timeout(CONNECT_DEADLINE, &mut attempt).await {
             return Ok(connected??);
         }
@@ -173,7 +193,8 @@ impl Broker {
         bail!("no connection within {CONNECT_DEADLINE:?}")
     }
 
-    /// Declares everything, in both services alike, so that either may start first. Repeating it changes nothing.
+    /// Declares the exchanges and the queues that this service takes messages from, so that it needs no right to those of
+    /// the other one. Repeating it changes nothing.
     pub async fn declare(&self, channel: &Channel) -> anyhow::Result<()> {
         within(DECLARE_DEADLINE, "declaring exchanges and queues", self.declare_all(channel)).await
     }
@@ -184,16 +205,40 @@ impl Broker {
         for (name, kind) in [(&exchange, ExchangeKind::Topic), (&dead_letter_exchange, ExchangeKind::Direct)] {
             channel.exchange_declare(name.as_str().into(), kind, durable, FieldTable::default()).await?;
         }
-        for event in events::NAMES {
+        for event in self.published {
+            let receipts = self.topology.receipts_queue(event);
+            declare_queue(channel, &receipts, receipts_queue_arguments()).await?;
+            bind(channel, &receipts, &exchange, self.topology.routing_key(&receipts)).await?;
+        }
+        for event in events::NAMES.iter().filter(|event| !self.published.contains(event)) {
             let (queue, dead_queue) = (self.topology.queue(event), self.topology.dead_queue(event));
             declare_queue(channel, &queue, event_queue_arguments(&dead_letter_exchange, &dead_queue)).await?;
             bind(channel, &queue, &exchange, event).await?;
             declare_queue(channel, &dead_queue, quorum_queue_arguments()).await?;
             bind(channel, &dead_queue, &dead_letter_exchange, &dead_queue).await?;
-            declare_queue(channel, &self.topology.receipts_queue(event), receipts_queue_arguments()).await?;
         }
         Ok(())
     }
+}
+
+/// How the broker is reached, if not in plain text. The settings have to agree on it.
+fn encryption(uri: &AMQPUri, authorities: Option<&Path>) -> anyhow::Result<Option<Encryption>> {
+    match (&uri.scheme, authorities) {
+        (AMQPScheme::AMQP, None) => Ok(None),
+        (AMQPScheme::AMQP, Some(_)) => bail!("AMQP_CA_FILE is set, but AMQP_URL does not begin with amqps"),
+        (AMQPScheme::AMQPS, None) => bail!("AMQP_URL begins with amqps, which takes AMQP_CA_FILE"),
+        (AMQPScheme::AMQPS, Some(file)) => {
+            let encryption = Encryption::to(&uri.authority.host, file);
+            encryption.map(Some).with_context(|| format!("AMQP_CA_FILE = {}", file.display()))
+        }
+    }
+}
+
+/// What a broker answers to the protocol header.
+async fn first_byte(mut socket: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result<u8> {
+    socket.write_all(b"AMQP\x00\x00\x09\x01").await?;
+    socket.flush().await?;
+    socket.read_u8().await
 }
 
 async fn declare_queue(channel: &Channel, name: &str, arguments: FieldTable) -> lapin::Result<()> {

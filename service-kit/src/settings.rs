@@ -16,7 +16,8 @@ use crate::idempotency::IdempotencySecret;
 /// What every service needs to know of its surroundings.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
-    /// Where PostgreSQL is and as whom to log in, for example <postgres://user:password@host:5432/database>.
+    /// Where PostgreSQL is and as whom to log in, for example <postgres://user:password@host:5432/database>. With
+    /// ?sslmode=verify-full&sslrootcert=FILE nothing is sent unencrypted or to anybody else.
     #[arg(long, env, hide_env_values = true, value_name = "URL")]
     pub database_url: String,
 
@@ -32,6 +33,11 @@ pub struct Settings {
     /// Where RabbitMQ is and as whom to log in, for example <amqp://user:password@host:5672/%2f>.
     #[arg(long, env, hide_env_values = true, value_name = "URL")]
     pub amqp_url: String,
+
+    /// A file with the certificate authorities, as PEM, of which one has to vouch for RabbitMQ when the URL begins with
+    /// amqps.
+    #[arg(long, env, value_name = "FILE")]
+    pub amqp_ca_file: Option<PathBuf>,
 
     /// A prefix for the names of all exchanges and queues, so that several installations can share one broker.
     #[arg(long, env, default_value = "", value_name = "TEXT")]

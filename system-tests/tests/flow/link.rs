@@ -62,7 +62,7 @@ impl CutLink {
     }
 }
 
-fn broker_address(url: &str) -> String {
+pub fn broker_address(url: &str) -> String {
     let after_login = url.split('@').nth(1).expect("AMQP_URL names a user");
     after_login.split('/').next().expect("AMQP_URL names a host").to_owned()
 }

@@ -2,12 +2,16 @@
 //!
 //! `cargo xtask test` starts the two servers and says where they are in `DATABASE_URL` and `AMQP_URL`.
 
+#[path = "../common/authority.rs"]
+mod authority;
 mod broker;
+mod encrypted;
 mod link;
 mod services;
 
 mod broker_trouble;
 mod database_trouble;
+mod encryption;
 mod events;
 mod life_of_an_order;
 mod parked;
