@@ -24,10 +24,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 use uuid::Uuid;
 
-use crate::broker::{Broker, Session, within};
+use crate::broker::{Broker, REPLY_SUCCESS, Session, within};
 use crate::crash_point::crash_point;
 use crate::database::{is_held, is_refusal, may_concern_one, retry_while};
-use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::parked::{self, Kind, Parked};
 use crate::pool::Database;
@@ -41,8 +40,6 @@ const BATCH: usize = 256;
 const ALONE: usize = 4;
 /// How long nothing may come before the subscription is renewed.
 const QUIET: Duration = Duration::from_secs(10);
-/// AMQP's code for an orderly close.
-const REPLY_SUCCESS: u16 = 200;
 const BROKER_DEADLINE: Duration = Duration::from_secs(10);
 /// How long the broker may take to hear that the service stops; it notices soon anyway.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -189,11 +186,11 @@ pub async fn run(
         let mut queues = JoinSet::new();
         for subscription in &subscriptions {
             let worker = Worker {
+                broker: broker.clone(),
                 session: Arc::clone(&session),
                 database: database.clone(),
                 schema,
                 outbox: outbox.clone(),
-                metrics: broker.metrics.clone(),
                 subscription: subscription.clone(),
             };
             queues.spawn(worker.run(end_of_session.clone()));
@@ -214,11 +211,11 @@ pub async fn run(
 
 /// Consumes one queue during one session.
 struct Worker {
+    broker: Broker,
     session: Arc<Session>,
     database: Database,
     schema: &'static str,
     outbox: Outbox,
-    metrics: Metrics,
     subscription: Subscription,
 }
 
@@ -235,6 +232,8 @@ impl Worker {
     /// messages that never arrive.
     async fn consume_until_quiet(&self, end_of_session: &CancellationToken) -> anyhow::Result<()> {
         let channel = within(BROKER_DEADLINE, "opening a channel", self.session.connection.create_channel()).await?;
+        // Nobody else may bind a queue again that somebody has unbound.
+        self.broker.declare(&channel).await?;
         // Set before consuming: the client buffers without bound.
         within(BROKER_DEADLINE, "setting the prefetch", channel.basic_qos(PREFETCH, BasicQosOptions::default()))
             .await?;
@@ -305,7 +304,7 @@ impl Worker {
             if retry_while(has_patience, park).await.context("a message could not be parked")? {
                 let Parked { queue, message_id, reason, replay_of, .. } = &parked;
                 error!(queue, message_id, reason, replay_of, "a message is parked");
-                self.metrics.count_parked(queue, kind);
+                self.broker.metrics.count_parked(queue, kind);
             }
         }
         if !replayed.is_empty() {

@@ -12,13 +12,14 @@ use anyhow::bail;
 use chrono::TimeDelta;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Confirmation};
+use lapin::{BasicProperties, Channel, Confirmation, ErrorKind};
 use shared_events::receipt::Receipt;
+use shared_events::topology::Topology;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::broker::{Broker, Session};
+use crate::broker::{Broker, REPLY_SUCCESS, Session};
 use crate::crash_point::crash_point;
 use crate::message::Message;
 use crate::outbox::{Addressed, BATCH, Table, ToSend};
@@ -109,7 +110,8 @@ impl Relay {
             return Ok(());
         }
         crash_point("receipt made, not sent");
-        session.within(BROKER_DEADLINE, "sending receipts", send_receipts(&session.channel, receipts)).await
+        let sending = send_receipts(&self.broker.topology, &session.channel, receipts);
+        session.within(BROKER_DEADLINE, "sending receipts", sending).await
     }
 
     /// Publishes again what has no receipt and is due.
@@ -137,15 +139,12 @@ impl Relay {
         }
     }
 
-    /// The events in whose queues little is waiting.
+    /// The events that have a queue in which little is waiting.
     async fn events_without_crowd(&self, session: &Session) -> anyhow::Result<Vec<&'static str>> {
-        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let mut events = Vec::new();
         for event in self.events {
-            let queue = self.broker.topology.queue(event);
-            let asking = session.channel.queue_declare(queue.into(), passive, FieldTable::default());
-            let queue = session.within(BROKER_DEADLINE, "asking for the length of a queue", asking).await?;
-            if queue.message_count() <= CROWD {
+            let length = length_of(session, &self.broker.topology.queue(event)).await?;
+            if length.is_some_and(|length| length <= CROWD) {
                 events.push(*event);
             }
         }
@@ -213,8 +212,30 @@ impl Relay {
     }
 }
 
+/// How many messages wait in a queue; `None` if its consumer has not declared it yet.
+async fn length_of(session: &Session, queue: &str) -> anyhow::Result<Option<u32>> {
+    // Of its own, since the broker closes the channel on which somebody asks for a queue that is not there.
+    let channel = session.within(BROKER_DEADLINE, "opening a channel", session.connection.create_channel()).await?;
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let asking = channel.queue_declare(queue.into(), passive, FieldTable::default());
+    match session.within(BROKER_DEADLINE, "asking for the length of a queue", asking).await {
+        Err(problem) if is_not_found(&problem) => Ok(None),
+        answer => {
+            let length = answer?.message_count();
+            session.within(BROKER_DEADLINE, "closing a channel", channel.close(REPLY_SUCCESS, "done".into())).await?;
+            Ok(Some(length))
+        }
+    }
+}
+
+fn is_not_found(problem: &anyhow::Error) -> bool {
+    const NOT_FOUND: u16 = 404;
+    let refusal = problem.downcast_ref::<lapin::Error>().map(lapin::Error::kind);
+    matches!(refusal, Some(ErrorKind::ProtocolError(refusal)) if refusal.get_id() == NOT_FOUND)
+}
+
 /// One message for each queue. Whether the broker takes it does not matter, but it must not pile up on the way there.
-async fn send_receipts(channel: &Channel, receipts: Vec<Addressed>) -> anyhow::Result<()> {
+async fn send_receipts(topology: &Topology, channel: &Channel, receipts: Vec<Addressed>) -> anyhow::Result<()> {
     let mut by_queue: HashMap<ShortString, Vec<Uuid>> = HashMap::new();
     for Addressed { queue, receipt } in receipts {
         by_queue.entry(queue).or_default().extend(receipt.settled);
@@ -223,7 +244,8 @@ async fn send_receipts(channel: &Channel, receipts: Vec<Addressed>) -> anyhow::R
         let body = serde_json::to_vec(&Receipt { settled })?;
         let properties = BasicProperties::default().with_content_type("application/json".into());
         let options = BasicPublishOptions::default();
-        channel.basic_publish(ShortString::default(), queue, options, &body, properties).await?.await?;
+        let (exchange, routing_key) = (topology.exchange().into(), topology.routing_key(queue.as_str()).into());
+        channel.basic_publish(exchange, routing_key, options, &body, properties).await?.await?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use anyhow::bail;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
+use shared_events::topology::Topology;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
@@ -77,7 +78,7 @@ impl Asked {
         if self.taken.is_closed() {
             return Ok(());
         }
-        let publishing = publish(&session.channel, &self.replay);
+        let publishing = publish(&broker.topology, &session.channel, &self.replay);
         let is_taken = session.within(DEADLINE, "publishing a replay", publishing).await?;
         if !is_taken {
             warn!(queue = self.replay.queue, "the broker could not take a replay; declaring the queues again");
@@ -90,11 +91,11 @@ impl Asked {
 }
 
 /// Whether the broker took it, and had a queue for it.
-async fn publish(channel: &Channel, replay: &Replay) -> anyhow::Result<bool> {
+async fn publish(topology: &Topology, channel: &Channel, replay: &Replay) -> anyhow::Result<bool> {
     let properties = properties(replay.message_id.as_deref(), replay.id);
     let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    let queue = replay.queue.as_str().into();
-    let sent = channel.basic_publish(ShortString::default(), queue, mandatory, &replay.body, properties).await?;
+    let (exchange, routing_key) = (topology.exchange().into(), topology.routing_key(&replay.queue).into());
+    let sent = channel.basic_publish(exchange, routing_key, mandatory, &replay.body, properties).await?;
     let confirmation = sent.await?;
     if confirmation == Confirmation::NotRequested {
         bail!("the channel does not confirm");

@@ -2,7 +2,8 @@
 //!
 //! One durable topic exchange; the routing key is the event's name; one queue for each consumed event, named after it.
 //! What a queue gives up on goes through the dead-letter exchange to `<queue>.dead`. What its consumer is done with, the
-//! publisher hears from `<queue>.receipts`.
+//! publisher hears from `<queue>.receipts`, to which the same exchange leads: so nobody needs the right to publish to
+//! any queue there is, as the default exchange would take it.
 
 use crate::events;
 
@@ -42,6 +43,11 @@ impl Topology {
     /// Where the publisher of `event` hears what has been settled.
     pub fn receipts_queue(&self, event: &str) -> String {
         format!("{}{event}.receipts", self.prefix)
+    }
+
+    /// The key under which the exchange leads to a queue of events or receipts: its name without the prefix.
+    pub fn routing_key<'a>(&self, queue: &'a str) -> &'a str {
+        queue.strip_prefix(&self.prefix).unwrap_or(queue)
     }
 
     /// Where messages of `event` end that its queue gave up on.

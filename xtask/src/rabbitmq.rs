@@ -1,5 +1,7 @@
-//! A private RabbitMQ, with its own Erlang name server, cookie, node name, user and folders.
+//! A private RabbitMQ, with its own Erlang name server, cookie, node name, users and folders. The services have the users
+//! of `broker/definitions.json`, who may do what that says; another one, for tests and operators, may do anything.
 
+use std::env;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
@@ -8,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
+use serde_json::{Value, json};
 
 use crate::paths;
 use crate::ports::Ports;
@@ -15,10 +18,10 @@ use crate::probe::Probe;
 use crate::process::{Environment, Part, Stage};
 use crate::stack::Layout;
 
-const USER: &str = "order-processing";
+const OPERATOR: &str = "operator";
 const PASSWORD: &str = "rabbitmq-demo-password";
 
-/// A broker to start, and how the services reach it.
+/// A broker to start, and how an operator reaches it.
 pub(crate) struct Broker {
     pub(crate) parts: [Part; 2],
     pub(crate) url: String,
@@ -43,7 +46,7 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports) -> Result<Broker> {
         user: None,
         ports: vec![amqp, distribution],
         log: layout.log("rabbitmq"),
-        needs: vec!["epmd"],
+        needs: vec!["epmd".to_owned()],
         ready: Probe::Amqp(amqp),
         stop: Signal::SIGTERM,
         patience: Duration::from_secs(30),
@@ -67,7 +70,7 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports) -> Result<Broker> {
         patience: Duration::from_secs(2),
         orphaned: Signal::SIGKILL,
     };
-    Ok(Broker { parts: [epmd, broker], url: format!("amqp://{USER}:{PASSWORD}@127.0.0.1:{amqp}/%2f") })
+    Ok(Broker { parts: [epmd, broker], url: format!("amqp://{OPERATOR}:{PASSWORD}@127.0.0.1:{amqp}/%2f") })
 }
 
 /// The server's own script. Debian's wrapper around it insists on the user `rabbitmq` and the machine's own folders.
@@ -122,16 +125,44 @@ fn write_configuration(folder: &Path, amqp: u16, variables: &[(String, String)])
     fs::write(folder.join("rabbitmq-env.conf"), "")?;
     let lines = [
         format!("listeners.tcp.1 = 127.0.0.1:{amqp}"),
-        // Made at the first start.
-        format!("default_user = {USER}"),
-        format!("default_pass = {PASSWORD}"),
+        // Users and what they may do, brought up to date at every start.
+        format!("load_definitions = {}", folder.join("definitions.json").display()),
         "log.file = false".to_owned(),
         "log.console = true".to_owned(),
         "log.console.level = info".to_owned(),
         String::new(),
     ];
     fs::write(folder.join("rabbitmq.conf"), lines.join("\n"))?;
+    let ours = fs::read_to_string(paths::root().join("broker/definitions.json"))?;
+    fs::write(folder.join("definitions.json"), definitions(&ours, &prefix()?)?)?;
     write_control_script(folder, variables)
+}
+
+/// The setting of the services, which see it as it is.
+fn prefix() -> Result<String> {
+    let prefix = env::var_os("AMQP_PREFIX").unwrap_or_default();
+    prefix.into_string().ok().context("AMQP_PREFIX is not UTF-8")
+}
+
+/// With names that all begin with the prefix, and with the operator.
+fn definitions(ours: &str, prefix: &str) -> Result<String> {
+    let prefix: String = prefix
+        .chars()
+        .flat_map(|letter| (!letter.is_alphanumeric()).then_some('\\').into_iter().chain([letter]))
+        .collect();
+    let mut definitions: Value = serde_json::from_str(ours)?;
+    for permission in definitions["permissions"].as_array_mut().into_iter().flatten() {
+        for right in ["configure", "write", "read"] {
+            let names =
+                permission[right].as_str().and_then(|names| names.strip_prefix('^')).context("not a pattern")?;
+            permission[right] = format!("^{prefix}{names}").into();
+        }
+    }
+    let add = |list: &mut Value, entry: Value| list.as_array_mut().map(|list| list.push(entry)).context("not a list");
+    add(&mut definitions["users"], json!({"name": OPERATOR, "password": PASSWORD, "tags": ["administrator"]}))?;
+    let anything = json!({"user": OPERATOR, "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"});
+    add(&mut definitions["permissions"], anything)?;
+    Ok(definitions.to_string())
 }
 
 /// `rabbitmq/ctl list_queues` in the stack's folder asks this broker and no other.
@@ -143,4 +174,27 @@ fn write_control_script(folder: &Path, variables: &[(String, String)]) -> Result
     let path = folder.join("ctl");
     fs::write(&path, script)?;
     Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_part_of_the_names_that_a_service_has_a_right_to() {
+        let ours = include_str!("../../broker/definitions.json");
+        let definitions: Value =
+            serde_json::from_str(&definitions(ours, "shop.eu-").expect("definitions")).expect("JSON");
+        let patterns = |user: &str| {
+            let permissions = definitions["permissions"].as_array().expect("a list");
+            let permission = permissions.iter().find(|permission| permission["user"] == user).expect("the user");
+            ["configure", "write", "read"].map(|right| permission[right].as_str().expect("a pattern").to_owned())
+        };
+        for service in ["orders-service", "payments-service"] {
+            for pattern in patterns(service) {
+                assert!(pattern.starts_with(r"^shop\.eu\-(order-processing(\.dead)?|"), "{pattern}");
+            }
+        }
+        assert_eq!(patterns(OPERATOR), [".*"; 3]);
+    }
 }
