@@ -30,8 +30,17 @@ pub const ALICE: &str = "alice-token";
 /// Both, as the setting `AUTH_DEMO_TOKENS`.
 pub const DEMO_TOKENS: &str = "thisisajwttoken=somerandomuserid,alice-token=alice";
 
-/// Those that the bootstrap makes.
+/// The schemas that the bootstrap makes.
 const SCHEMAS: [&str; 3] = ["orders", "payments", "sandbox"];
+
+/// A login that the bootstrap makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// Brings the schema up to date.
+    Owner,
+    /// Works with the rows.
+    Service,
+}
 
 /// Sets up roles and schemas in the empty database of a test, as an operator would.
 pub async fn bootstrap(superuser: &PgPool) {
@@ -39,16 +48,54 @@ pub async fn bootstrap(superuser: &PgPool) {
     sqlx::raw_sql(statements).execute(superuser).await.expect("the bootstrap runs");
 }
 
-/// The URL of the same database for one of the roles that the bootstrap made.
-pub fn url_as(superuser: &PgPool, role: &str, password: &str) -> String {
+/// The URL of the same database for a login of the bootstrap.
+pub fn url_of(superuser: &PgPool, schema: &str, login: Login) -> String {
+    let (role, password) = match (login, schema) {
+        (Login::Owner, _) => (format!("{schema}_owner"), format!("{schema}-owner-demo-password")),
+        (Login::Service, "sandbox") => ("sandbox_processor".to_owned(), "sandbox-demo-password".to_owned()),
+        (Login::Service, _) => (format!("{schema}_service"), format!("{schema}-demo-password")),
+    };
     let options: PgConnectOptions = superuser.connect_options().as_ref().clone();
-    options.username(role).password(password).to_url_lossy().to_string()
+    options.username(&role).password(&password).to_url_lossy().to_string()
 }
 
-/// Runs the migrations of a schema as the role that owns it.
-pub async fn migrate(url: &str, schema: &'static str, migrator: &sqlx::migrate::Migrator) {
-    let mut connection = PgConnectOptions::from_str(url).expect("a URL").connect().await.expect("the role may log in");
+/// Runs the migrations of a schema as its owner; answers the URL with which the service works there.
+pub async fn migrate(superuser: &PgPool, schema: &'static str, migrator: &sqlx::migrate::Migrator) -> String {
+    let owner = PgConnectOptions::from_str(&url_of(superuser, schema, Login::Owner)).expect("a URL");
+    let mut connection = owner.connect().await.expect("the owner may log in");
     crate::database::migrate(&mut connection, schema, migrator).await.expect("the migrations run");
+    url_of(superuser, schema, Login::Service)
+}
+
+/// Fails with a migration that would break the program before it, which goes on while the tables are already new.
+#[track_caller]
+pub fn assert_additive(migrator: &sqlx::migrate::Migrator) {
+    const BREAKING: [&str; 8] = [
+        "drop table",
+        "drop column",
+        "drop schema",
+        "rename",
+        "set not null",
+        "set data type",
+        "drop default",
+        "truncate",
+    ];
+    for migration in migrator.iter() {
+        let statements = migration.sql.as_str().to_lowercase();
+        let code: Vec<_> = statements.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+        for statement in code.join(" ").split(';') {
+            let words = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+            let is_breaking = |breaking: &&str| words.starts_with("alter") && words.contains(*breaking);
+            let drops = ["drop table", "drop schema", "truncate"].iter().any(|drop| words.starts_with(drop));
+            let needs_a_value =
+                words.contains("add column") && words.contains("not null") && !words.contains("default");
+            assert!(
+                !drops && !needs_a_value && !BREAKING.iter().any(is_breaking),
+                "migration {} breaks the program before it: {words}",
+                migration.version
+            );
+        }
+    }
 }
 
 /// Sends requests to routes as the gateway would.

@@ -46,11 +46,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if options.check { compare(&read(&committed)?, &read(&generated)?) } else { replace(&committed, &generated) }
 }
 
-/// Runs the migrations of every schema as the role that owns it.
+/// Runs the migrations of every schema as its owner.
 fn migrate(superuser: &str) -> Result<()> {
     let psql = postgres::programs().context("PostgreSQL is not installed")?.join("psql");
     for schema in ["orders", "payments", "sandbox"] {
-        let url = services::migration_url(schema, superuser).with_context(|| format!("no role for {schema}"))?;
+        let url = services::owner_url(schema, superuser);
+        // What sqlx makes first.
+        let bookkeeping = format!("create table {schema}._sqlx_migrations ()");
+        probe::psql_output(&psql, &url, &["-c", &bookkeeping])?;
         for file in migrations(&paths::root().join("migrations").join(schema))? {
             let path = file.to_str().context("the path of the repository is not UTF-8")?;
             probe::psql_output(&psql, &url, &["-1", "-f", path]).with_context(|| format!("{path} fails"))?;

@@ -48,7 +48,7 @@ pub(crate) struct Part {
     pub(crate) ports: Vec<u16>,
     pub(crate) log: PathBuf,
     /// Started once these are ready for the first time.
-    pub(crate) needs: Vec<&'static str>,
+    pub(crate) needs: Vec<String>,
     pub(crate) ready: Probe,
     pub(crate) stop: Signal,
     pub(crate) patience: Duration,

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::admin;
@@ -20,54 +21,70 @@ pub(crate) const BROKER: &str = "rabbitmq";
 /// The card processor, whose sandbox is in the same database.
 pub(crate) const PROCESSOR: &str = "processor";
 
-/// What the services stand on: the superuser's URL of the database, and the broker's.
+/// What the services stand on: the superuser's URL of the database, and the operator's of the broker.
 pub(crate) struct Backing<'a> {
     pub(crate) postgres: &'a str,
     pub(crate) amqp: &'a str,
 }
 
-/// A role of `migrations/bootstrap.sql`.
-struct Role {
-    /// The other end, as a link names it.
-    of: &'static str,
-    variable: &'static str,
+/// A service, and its logins to the database.
+struct Service {
     name: &'static str,
-    password: &'static str,
+    /// At the broker, of a user that is called as the service.
+    broker_password: &'static str,
+    logins: &'static [Login],
 }
 
-const ORDERS_ROLES: &[Role] =
-    &[Role { of: DATABASE, variable: "DATABASE_URL", name: "orders_service", password: "orders-demo-password" }];
-const PAYMENTS_ROLES: &[Role] = &[
-    Role { of: DATABASE, variable: "DATABASE_URL", name: "payments_service", password: "payments-demo-password" },
-    Role {
-        of: PROCESSOR,
-        variable: "SANDBOX_DATABASE_URL",
-        name: "sandbox_processor",
-        password: "sandbox-demo-password",
+/// The two roles that `migrations/bootstrap.sql` makes for a schema.
+struct Login {
+    /// The other end, as a link names it.
+    to: &'static str,
+    variable: &'static str,
+    schema: &'static str,
+    role: &'static str,
+}
+
+const SERVICES: [Service; 2] = [
+    Service {
+        name: ORDERS,
+        broker_password: "orders-demo-password",
+        logins: &[Login { to: DATABASE, variable: "DATABASE_URL", schema: "orders", role: "orders_service" }],
+    },
+    Service {
+        name: PAYMENTS,
+        broker_password: "payments-demo-password",
+        logins: &[
+            Login { to: DATABASE, variable: "DATABASE_URL", schema: "payments", role: "payments_service" },
+            Login { to: PROCESSOR, variable: "SANDBOX_DATABASE_URL", schema: "sandbox", role: "sandbox_processor" },
+        ],
     },
 ];
 
 pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &Backing) -> Result<Vec<Part>> {
     let mut parts = Vec::new();
     let auth = token::settings()?;
-    for (service, roles) in [(ORDERS, ORDERS_ROLES), (PAYMENTS, PAYMENTS_ROLES)] {
-        let program = plan.binaries.join(service);
+    for service in &SERVICES {
+        let program = plan.binaries.join(service.name);
         ensure!(program.is_file(), "{} is missing", program.display());
+        let amqp = url_as(service.name, service.broker_password, backing.amqp);
+        let migration = migration(layout, service, &program, backing)?;
+        let needs = vec!["postgres".to_owned(), migration.name.clone()];
+        parts.push(migration);
         for replica in 1..=plan.replicas {
-            let name = name_of(service, replica);
+            let name = name_of(service.name, replica);
             let public = free.get(&name)?;
             let admin = free.get(&format!("{name}-admin"))?;
             let detour = |to: &str, url: &str| by_detour(url, |own| plan.detours.port(&name, to, own));
             let mut variables = vec![
                 ("ADMIN_TOKEN".to_owned(), admin::token()),
-                ("AMQP_URL".to_owned(), detour(BROKER, backing.amqp)),
+                ("AMQP_URL".to_owned(), detour(BROKER, &amqp)),
                 ("LISTEN_ADDR".to_owned(), format!("127.0.0.1:{public}")),
                 ("ADMIN_ADDR".to_owned(), format!("127.0.0.1:{admin}")),
             ];
             variables.extend(auth.iter().cloned());
-            variables.extend(roles.iter().map(|role| {
-                let url = detour(role.of, &url_of(role, backing.postgres));
-                (role.variable.to_owned(), url)
+            variables.extend(service.logins.iter().map(|login| {
+                let url = url_as(login.role, &format!("{}-demo-password", login.schema), backing.postgres);
+                (login.variable.to_owned(), detour(login.to, &url))
             }));
             parts.push(Part {
                 folder: layout.folder(&name)?,
@@ -81,7 +98,7 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &
                 variables,
                 user: None,
                 ports: vec![public, admin],
-                needs: vec!["postgres"],
+                needs: needs.clone(),
                 ready: Probe::Http(format!("http://127.0.0.1:{admin}/health/ready")),
                 stop: Signal::SIGTERM,
                 patience: Duration::from_secs(12),
@@ -103,19 +120,39 @@ fn by_detour(url: &str, other: impl FnOnce(u16) -> u16) -> String {
     port.parse().map_or_else(|_| url.to_owned(), |own| format!("{start}:{}/{path}", other(own)))
 }
 
-/// The superuser's URL with the role in its place.
-fn url_of(role: &Role, superuser: &str) -> String {
-    let server = superuser.split_once('@').map_or(superuser, |(_, server)| server);
-    format!("postgres://{}:{}@{server}", role.name, role.password)
+/// Brings the tables of a service up to date, as their owner, before it is started.
+fn migration(layout: &Layout, service: &Service, program: &Path, backing: &Backing) -> Result<Part> {
+    let name = format!("migration-of-{}", service.name);
+    let owners =
+        service.logins.iter().map(|login| (login.variable.to_owned(), owner_url(login.schema, backing.postgres)));
+    Ok(Part {
+        folder: layout.folder(&name)?,
+        log: layout.log(&name),
+        name,
+        stage: Stage::Services,
+        listed: false,
+        program: program.to_owned(),
+        args: vec!["migrate".to_owned()],
+        environment: Environment::Inherited,
+        variables: owners.chain([("AMQP_URL".to_owned(), String::new())]).collect(),
+        user: None,
+        ports: Vec::new(),
+        needs: vec!["postgres".to_owned()],
+        ready: Probe::Ended,
+        stop: Signal::SIGTERM,
+        patience: Duration::from_secs(12),
+        orphaned: Signal::SIGKILL,
+    })
 }
 
-/// The roles that migrations run as, by the folder of the migrations.
-pub(crate) fn migration_url(folder: &str, superuser: &str) -> Option<String> {
-    let role = match folder {
-        "orders" => &ORDERS_ROLES[0],
-        "payments" => &PAYMENTS_ROLES[0],
-        "sandbox" => &PAYMENTS_ROLES[1],
-        _ => return None,
-    };
-    Some(url_of(role, superuser))
+/// The URL with another login in its place.
+fn url_as(user: &str, password: &str, url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let server = rest.split_once('@').map_or(rest, |(_, server)| server);
+    format!("{scheme}://{user}:{password}@{server}")
+}
+
+/// The URL of the owner of a schema.
+pub(crate) fn owner_url(schema: &str, superuser: &str) -> String {
+    url_as(&format!("{schema}_owner"), &format!("{schema}-owner-demo-password"), superuser)
 }

@@ -16,6 +16,7 @@ use nix::unistd::{Pid, getpgid, getpgrp};
 
 use crate::leftovers;
 use crate::print;
+use crate::probe::Probe;
 use crate::process::{Part, Stage};
 use crate::stack::Stack;
 use crate::state::{self, Phase, Process, State};
@@ -158,9 +159,13 @@ impl<'a> Supervisor<'a> {
         for supervised in &mut self.parts {
             let Some(child) = &mut supervised.child else { continue };
             if let Ok(Some(status)) = child.try_wait() {
+                changed = true;
+                if status.success() && matches!(supervised.part.ready, Probe::Ended) {
+                    supervised.finish();
+                    continue;
+                }
                 print::err(format_args!("{} ended ({status}) and will be started again", supervised.part.name));
                 supervised.bury();
-                changed = true;
             }
         }
         self.reap_adopted();
@@ -225,6 +230,14 @@ impl<'a> Supervisor<'a> {
 }
 
 impl Supervised {
+    /// It has done what it is there for, and is not started again.
+    fn finish(&mut self) {
+        self.alive.store(false, Ordering::Relaxed);
+        self.child = None;
+        self.phase = Phase::Stopped;
+        self.was_ready = true;
+    }
+
     /// Plans the next start, later and later if it dies again and again.
     fn bury(&mut self) {
         self.alive.store(false, Ordering::Relaxed);

@@ -10,7 +10,7 @@ use service_kit::broker::Broker;
 use service_kit::outbox;
 use service_kit::pool::Database;
 use service_kit::testing::events::EventStream;
-use service_kit::testing::{self, Answer, Client, DEMO_TOKENS, TOKEN};
+use service_kit::testing::{self, Answer, Client, DEMO_TOKENS, Login, TOKEN};
 use shared_events::envelope::{self, Envelope, SpecVersion};
 use shared_events::events::{Event, PaymentProcessed, ProcessedStatus};
 use shared_events::ids::{OrderId, PaymentId};
@@ -25,40 +25,43 @@ pub struct TestApp {
     pub client: Client,
     /// Ends the streams.
     pub stop: CancellationToken,
+    /// Who may do to the rows what the service may not.
+    pub superuser: PgPool,
 }
 
 impl TestApp {
     pub async fn start(superuser: PgPool) -> Self {
         testing::bootstrap(&superuser).await;
-        let url = testing::url_as(&superuser, "orders_service", "orders-demo-password");
-        testing::migrate(&url, SCHEMA, &MIGRATOR).await;
-        Self::on(&url, &[])
+        testing::migrate(&superuser, SCHEMA, &MIGRATOR).await;
+        Self::with(&superuser, &[])
     }
 
     /// Another replica on the same database.
     pub fn replica(superuser: &PgPool) -> Self {
-        Self::on(&testing::url_as(superuser, "orders_service", "orders-demo-password"), &[])
+        Self::with(superuser, &[])
     }
 
     /// One with these settings.
-    pub fn on(url: &str, settings: &[&str]) -> Self {
+    pub fn with(superuser: &PgPool, settings: &[&str]) -> Self {
+        let url = testing::url_of(superuser, SCHEMA, Login::Service);
         let usual = [
             "orders-service",
             "--database-url",
-            url,
+            &url,
             "--amqp-url",
             "amqp://localhost",
             "--auth-demo-tokens",
             DEMO_TOKENS,
         ];
         let config = Config::parse_from(usual.iter().chain(settings));
-        let database = Database::connect_lazy(url, 4).expect("a pool");
-        let broker = Broker::new(&config.settings, "orders-service").expect("a broker");
+        let database = Database::connect_lazy(&url, 4).expect("a pool");
+        let broker = Broker::new(&config.settings, "orders-service", EVENTS).expect("a broker");
         let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA, EVENTS);
         let app = App::new(database, outbox, &config).expect("sound settings");
         let stop = CancellationToken::new();
         tokio::spawn(app.live.clone().run(stop.clone()));
-        Self { client: Client::documented(http::routes(app.clone()), openapi::description()), app, stop }
+        let client = Client::documented(http::routes(app.clone()), openapi::description());
+        Self { client, app, stop, superuser: superuser.clone() }
     }
 
     pub async fn post_order(&self, body: Value) -> Answer {
@@ -115,7 +118,7 @@ impl TestApp {
 
     /// Changes the rows behind the service's back, to make time pass.
     pub async fn execute(&self, statement: &'static str, id: OrderId) {
-        sqlx::query(statement).bind(id).execute(&self.app.database).await.expect("the statement runs");
+        sqlx::query(statement).bind(id).execute(&self.superuser).await.expect("the statement runs");
     }
 }
 

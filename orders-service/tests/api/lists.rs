@@ -30,7 +30,7 @@ async fn placed_on_days(service: &TestApp, days: u8) -> Vec<OrderId> {
         let created_at = format!("2026-01-0{day}T00:00:00.000001Z");
         let statement = "update orders.orders set created_at = $2::timestamptz where id = $1";
         let moved = sqlx::query(AssertSqlSafe(statement.replace("$2", &format!("'{created_at}'")))).bind(id);
-        moved.execute(&service.app.database).await.expect("the order is older now");
+        moved.execute(&service.superuser).await.expect("the order is older now");
         placed.push(id);
     }
     placed

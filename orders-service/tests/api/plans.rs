@@ -2,7 +2,7 @@
 
 use orders_service::SCHEMA;
 use service_kit::testing::plans::{Exception, OF_THE_KIT, Statements, expect_flat_but_for};
-use service_kit::testing::url_as;
+use service_kit::testing::{Login, url_of};
 use sqlx::PgPool;
 
 use crate::helpers::TestApp;
@@ -21,7 +21,7 @@ const OF_WEBHOOKS: Exception = Exception {
 #[sqlx::test(migrations = false)]
 async fn every_statement_finds_its_rows_by_an_index_however_many_there_are(superuser: PgPool) {
     TestApp::start(superuser.clone()).await;
-    let url = url_as(&superuser, "orders_service", "orders-demo-password");
+    let url = url_of(&superuser, SCHEMA, Login::Service);
     let statements = Statements::checked(&url, SCHEMA).await.with_the_kits().await;
     let mut reads = statements.reads().await;
     for rows in [A_FEW, MANY] {

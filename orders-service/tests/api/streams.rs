@@ -6,7 +6,7 @@ use axum::http::{Method, Request, StatusCode};
 use orders_service::timers::deliver_due;
 use serde_json::{Value, json};
 use service_kit::testing::events::{EventStream, SentEvent};
-use service_kit::testing::{ALICE, TOKEN, url_as};
+use service_kit::testing::{ALICE, TOKEN};
 use shared_events::events::ProcessedStatus;
 use shared_events::ids::OrderId;
 use sqlx::PgPool;
@@ -178,8 +178,7 @@ async fn a_stream_is_refused_like_anything_else(database: PgPool) {
 #[sqlx::test(migrations = false)]
 async fn more_streams_than_there_may_be_are_refused_until_one_is_closed(database: PgPool) {
     let service = TestApp::start(database.clone()).await;
-    let url = url_as(&database, "orders_service", "orders-demo-password");
-    let small = TestApp::on(&url, &["--max-streams", "2"]);
+    let small = TestApp::with(&database, &["--max-streams", "2"]);
     let id = service.placed_order().await;
     let (one, _other) = (small.follow(&path_of(id), None).await, small.follow(ALL, None).await);
     for path in [ALL, &path_of(id)] {

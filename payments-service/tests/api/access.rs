@@ -1,12 +1,9 @@
-//! Who may do what, in the API and in the database.
+//! Who may do what in the API; for the database see `privileges.rs`.
 
 use axum::http::{Method, StatusCode};
-use payments_service::{MIGRATOR, SCHEMA, sandbox};
 use serde_json::{Value, json};
-use service_kit::testing::{self, ALICE, TOKEN};
-use sqlx::migrate::Migrator;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, PgPool};
+use service_kit::testing::{ALICE, TOKEN};
+use sqlx::PgPool;
 
 use crate::helpers::{APPROVED, TestApp, card_body};
 
@@ -58,36 +55,5 @@ async fn what_is_not_served_is_a_problem_too(database: PgPool) {
         let allow = answer.headers.get("allow").expect("the allowed methods").to_str().expect("text").to_owned();
         assert!(allow.contains(allowed), "{path}: {allow}");
         answer.expect_problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed");
-    }
-}
-
-#[sqlx::test(migrations = false)]
-async fn each_role_sees_its_own_schema_and_no_other(database: PgPool) {
-    static ORDERS: Migrator = sqlx::migrate!("../migrations/orders");
-    let roles = [
-        ("orders_service", "orders-demo-password", "orders", &ORDERS, "orders.orders"),
-        ("payments_service", "payments-demo-password", SCHEMA, &MIGRATOR, "payments.payments"),
-        ("sandbox_processor", "sandbox-demo-password", sandbox::SCHEMA, &sandbox::MIGRATOR, "sandbox.charges"),
-    ];
-    testing::bootstrap(&database).await;
-    for (role, password, schema, migrator, _) in roles {
-        testing::migrate(&testing::url_as(&database, role, password), schema, migrator).await;
-    }
-    for (role, password, own_schema, ..) in roles {
-        let options: PgConnectOptions = testing::url_as(&database, role, password).parse().expect("a URL");
-        let mut connection = options.connect().await.expect("the role may log in");
-        for (_, _, schema, _, table) in roles {
-            for statement in [
-                format!("select count(*) from {table}"),
-                format!("delete from {table}"),
-                format!("create table {schema}.planted ()"),
-            ] {
-                let tried = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.clone())).execute(&mut connection).await;
-                let refusal = tried.err().and_then(|problem| Some(problem.as_database_error()?.code()?.into_owned()));
-                // insufficient_privilege
-                let expected = (schema != own_schema).then(|| "42501".to_owned());
-                assert_eq!(refusal, expected, "{role}: {statement}");
-            }
-        }
     }
 }

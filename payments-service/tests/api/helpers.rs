@@ -71,10 +71,8 @@ impl TestApp {
         processor: impl FnOnce(Database) -> Processor,
     ) -> (Arc<Self>, Arc<Processor>) {
         testing::bootstrap(&superuser).await;
-        let url = testing::url_as(&superuser, "payments_service", "payments-demo-password");
-        let book_url = testing::url_as(&superuser, "sandbox_processor", "sandbox-demo-password");
-        testing::migrate(&url, SCHEMA, &MIGRATOR).await;
-        testing::migrate(&book_url, sandbox::SCHEMA, &sandbox::MIGRATOR).await;
+        let url = testing::migrate(&superuser, SCHEMA, &MIGRATOR).await;
+        let book_url = testing::migrate(&superuser, sandbox::SCHEMA, &sandbox::MIGRATOR).await;
         let config = Config::parse_from([
             "payments-service",
             "--database-url",
@@ -88,7 +86,7 @@ impl TestApp {
         ]);
         let (database, book) =
             (Database::connect_lazy(&url, 4).expect("a pool"), Database::connect_lazy(&book_url, 2).expect("a pool"));
-        let broker = Broker::new(&config.settings, "payments-service").expect("a broker");
+        let broker = Broker::new(&config.settings, "payments-service", EVENTS).expect("a broker");
         let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA, EVENTS);
         let processor = Arc::new(processor(book.clone()));
         let app = App::new(database, outbox, processor.clone(), &config).expect("sound settings");

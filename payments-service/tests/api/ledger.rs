@@ -1,6 +1,9 @@
-//! The ledger guards itself, also against this service.
+//! The ledger guards itself, also against the owner of its schema.
 
 use axum::http::StatusCode;
+use payments_service::SCHEMA;
+use service_kit::pool::Database;
+use service_kit::testing::{Login, url_of};
 use sqlx::PgPool;
 
 use crate::helpers::{APPROVED, BILL, TestApp};
@@ -27,7 +30,8 @@ const UNBALANCED: [(&str, &str); 4] = [
 
 #[sqlx::test(migrations = false)]
 async fn what_is_posted_stays(superuser: PgPool) {
-    let service = TestApp::start(superuser).await;
+    let service = TestApp::start(superuser.clone()).await;
+    let owner = Database::connect_lazy(&url_of(&superuser, SCHEMA, Login::Owner), 1).expect("a pool");
     let id = service.held_payment().await;
     service.pay(id, APPROVED).await.expect(StatusCode::OK);
     for (statement, verb) in [
@@ -36,7 +40,7 @@ async fn what_is_posted_stays(superuser: PgPool) {
         ("truncate payments.ledger", "truncate"),
         ("update payments.ledger set amount = 1 where false", "update"),
     ] {
-        let refusal = sqlx::raw_sql(statement).execute(&service.app.database).await.expect_err("it is refused");
+        let refusal = sqlx::raw_sql(statement).execute(&owner).await.expect_err("it is refused");
         let expected = format!("the ledger is append-only: no {verb} of what is posted");
         assert!(refusal.to_string().contains(&expected), "{statement}: {refusal}");
     }

@@ -17,6 +17,7 @@ mod pay_refusals;
 mod payment_cancel;
 mod payment_create;
 mod plans;
+mod privileges;
 mod read_payments;
 mod refunds;
 mod settlement;

@@ -2,7 +2,7 @@
 
 use payments_service::{SCHEMA, sandbox};
 use service_kit::testing::plans::{Exception, OF_THE_KIT, Statements, expect_flat_but_for};
-use service_kit::testing::url_as;
+use service_kit::testing::{Login, url_of};
 use sqlx::PgPool;
 
 use crate::helpers::TestApp;
@@ -20,8 +20,8 @@ const TOMBSTONES: Exception = Exception {
 #[sqlx::test(migrations = false)]
 async fn every_statement_finds_its_rows_by_an_index_however_many_there_are(superuser: PgPool) {
     TestApp::start(superuser.clone()).await;
-    let url = url_as(&superuser, "payments_service", "payments-demo-password");
-    let book_url = url_as(&superuser, "sandbox_processor", "sandbox-demo-password");
+    let url = url_of(&superuser, SCHEMA, Login::Service);
+    let book_url = url_of(&superuser, sandbox::SCHEMA, Login::Service);
     let ours = Statements::checked(&url, SCHEMA).await.with_the_kits().await;
     let of_the_sandbox = Statements::checked(&book_url, sandbox::SCHEMA).await;
     let mut reads = ours.reads().await;

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use clap::Parser;
+use payments_service::sandbox;
 use serde_json::{Value, json};
 use service_kit::testing::{self, DEMO_TOKENS, TOKEN};
 use shared_events::ids::OrderId;
@@ -42,11 +43,24 @@ impl Services {
 
     /// Starts both services, each with a broker of its own to talk to.
     pub async fn start_with(database: PgPool, orders_amqp_url: &str, payments_amqp_url: &str) -> Self {
+        Self::start_over(database, |url| url, [orders_amqp_url, payments_amqp_url], &[]).await
+    }
+
+    /// Starts both services with further arguments, each with a broker of its own to talk to, and with the database behind
+    /// whatever their URLs are turned into.
+    pub async fn start_over(
+        database: PgPool,
+        reach: impl Fn(String) -> String,
+        [orders_amqp_url, payments_amqp_url]: [&str; 2],
+        further: &[&str],
+    ) -> Self {
         // Shown with the test that fails. Another test of the process may have started the log already.
         drop(tracing_subscriber::fmt().with_test_writer().with_ansi(false).try_init());
         testing::bootstrap(&database).await;
         let prefix = format!("test-{}-", Uuid::new_v4().simple());
-        let url = |role, password| testing::url_as(&database, role, password);
+        let orders_url = testing::migrate(&database, orders_service::SCHEMA, &orders_service::MIGRATOR).await;
+        let payments_url = testing::migrate(&database, payments_service::SCHEMA, &payments_service::MIGRATOR).await;
+        let sandbox_url = testing::migrate(&database, sandbox::SCHEMA, &sandbox::MIGRATOR).await;
         let arguments = |database_url: String, amqp_url: &str| {
             let pairs = [
                 ("--database-url", database_url.as_str()),
@@ -58,14 +72,14 @@ impl Services {
                 ("--admin-token", ADMIN_TOKEN),
             ];
             let named = pairs.into_iter().flat_map(|(name, value)| [name.to_owned(), value.to_owned()]);
-            std::iter::once("service".to_owned()).chain(named).collect::<Vec<_>>()
+            let further = further.iter().map(|argument| (*argument).to_owned());
+            std::iter::once("service".to_owned()).chain(named).chain(further).collect::<Vec<_>>()
         };
 
-        let mut orders_arguments = arguments(url("orders_service", "orders-demo-password"), orders_amqp_url);
+        let mut orders_arguments = arguments(reach(orders_url), orders_amqp_url);
         orders_arguments.extend(["--delivery-delay".to_owned(), "1s".to_owned()]);
-        let mut payments_arguments = arguments(url("payments_service", "payments-demo-password"), payments_amqp_url);
-        let sandbox_url = url("sandbox_processor", "sandbox-demo-password");
-        payments_arguments.extend(["--sandbox-database-url".to_owned(), sandbox_url]);
+        let mut payments_arguments = arguments(reach(payments_url), payments_amqp_url);
+        payments_arguments.extend(["--sandbox-database-url".to_owned(), reach(sandbox_url)]);
 
         let stop = CancellationToken::new();
         let (orders_socket, orders) = socket();

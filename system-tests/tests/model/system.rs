@@ -61,22 +61,19 @@ impl System {
     pub async fn start(superuser: PgPool) -> Arc<Self> {
         testing::bootstrap(&superuser).await;
         be_quick(&superuser).await;
-        let orders_url = testing::url_as(&superuser, "orders_service", "orders-demo-password");
-        let payments_url = testing::url_as(&superuser, "payments_service", "payments-demo-password");
-        let book_url = testing::url_as(&superuser, "sandbox_processor", "sandbox-demo-password");
-        testing::migrate(&orders_url, orders_service::SCHEMA, &orders_service::MIGRATOR).await;
-        testing::migrate(&payments_url, payments_service::SCHEMA, &payments_service::MIGRATOR).await;
-        testing::migrate(&book_url, sandbox::SCHEMA, &sandbox::MIGRATOR).await;
+        let orders_url = testing::migrate(&superuser, orders_service::SCHEMA, &orders_service::MIGRATOR).await;
+        let payments_url = testing::migrate(&superuser, payments_service::SCHEMA, &payments_service::MIGRATOR).await;
+        let book_url = testing::migrate(&superuser, sandbox::SCHEMA, &sandbox::MIGRATOR).await;
 
         let config = settings::orders(&orders_url);
         let pool = Database::connect_lazy(&orders_url, 4).expect("a pool");
-        let broker = Broker::new(&config.settings, "orders-service").expect("a broker");
+        let broker = Broker::new(&config.settings, "orders-service", orders_service::EVENTS).expect("a broker");
         let (outbox, _relay) = outbox::open(pool.clone(), broker, orders_service::SCHEMA, orders_service::EVENTS);
         let orders = orders_service::App::new(pool, outbox, &config).expect("sound settings");
 
         let config = settings::payments(&payments_url, &book_url);
         let pool = Database::connect_lazy(&payments_url, 4).expect("a pool");
-        let broker = Broker::new(&config.settings, "payments-service").expect("a broker");
+        let broker = Broker::new(&config.settings, "payments-service", payments_service::EVENTS).expect("a broker");
         let (outbox, _relay) = outbox::open(pool.clone(), broker, payments_service::SCHEMA, payments_service::EVENTS);
         let book = Database::connect_lazy(&book_url, sandbox::CONNECTIONS).expect("a pool");
         let processor = Arc::new(Processor::new(Sandbox::new(book.clone())));
