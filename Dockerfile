@@ -13,7 +13,7 @@ RUN node build.mjs /console
 
 FROM nginx:1.28.2 AS gateway
 COPY gateway/nginx.conf /etc/nginx/nginx.conf
-COPY gateway/health.conf /etc/nginx/conf.d/health.conf
+COPY gateway/health.conf /etc/nginx/templates/health.conf.template
 COPY gateway/gateway.conf.template /etc/nginx/templates/default.conf.template
 COPY gateway/public /usr/share/nginx/public
 COPY --from=console /console /usr/share/nginx/console

@@ -14,7 +14,7 @@ use crate::paths;
 use crate::probe::Probe;
 use crate::process::{Environment, Part, Stage};
 use crate::services;
-use crate::stack::{Detours, Layout, Plan};
+use crate::stack::{Detours, Layout, Plan, Tls};
 
 pub(crate) const NAME: &str = "gateway";
 /// Unless said otherwise.
@@ -28,7 +28,7 @@ pub(crate) fn prepare(layout: &Layout, address: SocketAddr, services: &[Part], p
     let ours = paths::root().join("gateway");
     let template = fs::read_to_string(ours.join("gateway.conf.template"))?;
     let variables = [
-        ("GATEWAY_LISTEN", address.to_string()),
+        ("GATEWAY_LISTEN", format!("{address}{}", if plan.gateway_tls.is_some() { " ssl" } else { "" })),
         ("GATEWAY_ACCESS_LOG", layout.log("gateway-access").display().to_string()),
         ("GATEWAY_PUBLIC", ours.join("public").display().to_string()),
         ("GATEWAY_CONSOLE", console::folder().display().to_string()),
@@ -38,6 +38,11 @@ pub(crate) fn prepare(layout: &Layout, address: SocketAddr, services: &[Part], p
         ("CORS_ALLOWED_ORIGINS", origins()?),
     ];
     fs::write(folder.join("gateway.conf"), render(&template, &variables))?;
+    let tls = match &plan.gateway_tls {
+        Some(tls) => encryption(&fs::read_to_string(ours.join("tls.conf"))?, tls),
+        None => String::new(),
+    };
+    fs::write(folder.join("tls.conf"), tls)?;
     fs::write(folder.join("nginx.conf"), configuration(&folder, services, &plan.detours))?;
     let text = |path: &Path| path.to_str().map(str::to_owned).context("the path of the stack is not UTF-8");
     let args = vec![
@@ -94,6 +99,13 @@ fn render(template: &str, variables: &[(&str, String)]) -> String {
     variables.fold(template.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
 }
 
+/// What containers use, with the files of this machine.
+fn encryption(ours: &str, tls: &Tls) -> String {
+    let quoted = |path: &Path| format!("\"{}\"", path.display());
+    ours.replace("/run/secrets/gateway-certificate", &quoted(&tls.certificate))
+        .replace("/run/secrets/gateway-key", &quoted(&tls.key))
+}
+
 /// The setting of the gateway, which gets it from here as it is.
 fn origins() -> Result<String> {
     let origins = env::var_os("CORS_ALLOWED_ORIGINS").unwrap_or_default();
@@ -132,7 +144,7 @@ fn configuration(folder: &Path, services: &[Part], detours: &Detours) -> String 
          error_log stderr;\n\
          {user}\
          events {{\n    worker_connections {connections};\n}}\n\
-         http {{\n{temporary}{upstreams}    include \"{folder}/gateway.conf\";\n}}\n",
+         http {{\n{temporary}{upstreams}    include \"{folder}/tls.conf\";\n    include \"{folder}/gateway.conf\";\n}}\n",
         // Another user could not enter a folder below root's home.
         user = if nix::unistd::Uid::effective().is_root() { "user root;\n" } else { "" },
         upstreams = upstreams(services, detours),
