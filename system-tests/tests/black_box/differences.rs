@@ -236,18 +236,13 @@ pub struct Books {
 impl Books {
     pub async fn new(superuser: PgPool) -> Self {
         testing::bootstrap(&superuser).await;
-        let schemas: [(_, _, _, &Migrator); 3] = [
-            (orders_service::SCHEMA, "orders_service", "orders-demo-password", &orders_service::MIGRATOR),
-            (payments_service::SCHEMA, "payments_service", "payments-demo-password", &payments_service::MIGRATOR),
-            (
-                payments_service::sandbox::SCHEMA,
-                "sandbox_processor",
-                "sandbox-demo-password",
-                &payments_service::sandbox::MIGRATOR,
-            ),
+        let schemas: [(_, &Migrator); 3] = [
+            (orders_service::SCHEMA, &orders_service::MIGRATOR),
+            (payments_service::SCHEMA, &payments_service::MIGRATOR),
+            (payments_service::sandbox::SCHEMA, &payments_service::sandbox::MIGRATOR),
         ];
-        for (schema, role, password, migrator) in schemas {
-            testing::migrate(&testing::url_as(&superuser, role, password), schema, migrator).await;
+        for (schema, migrator) in schemas {
+            testing::migrate(&superuser, schema, migrator).await;
         }
         let name: String = sqlx::query_scalar("select current_database()")
             .fetch_one(&superuser)
@@ -257,7 +252,17 @@ impl Books {
         Self { superuser, url }
     }
 
-    async fn after(&self, tampering: &str, grace: &str) -> Reconciliation {
+    /// Where they are.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What is found in them as they are.
+    pub fn now(&self, grace: &str) -> Reconciliation {
+        Reconciliation::of_database(&self.url, grace)
+    }
+
+    pub async fn after(&self, tampering: &str, grace: &str) -> Reconciliation {
         self.write(tampering).await;
         Reconciliation::of_database(&self.url, grace)
     }
@@ -275,7 +280,8 @@ impl Books {
         let statements = format!(
             "set local session_replication_role = replica;
              truncate orders.orders, orders.order_events, orders.idempotency_keys, payments.payments,
-                 payments.attempts, payments.idempotency_keys, payments.ledger, sandbox.charges;
+                 payments.attempts, payments.idempotency_keys, payments.ledger, sandbox.charges,
+                 orders.archived_orders, payments.archived_payments;
              {consistent};
              {tampering}"
         );

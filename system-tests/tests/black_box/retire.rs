@@ -1,0 +1,66 @@
+//! `cargo xtask retire`, run as an operator would, on books that agree.
+
+use std::process::Command;
+
+use serde_json::Value;
+use sqlx::PgPool;
+
+use crate::differences::Books;
+use crate::stack;
+
+#[sqlx::test(migrations = false)]
+async fn closed_orders_go_to_the_archive_and_the_books_still_agree(superuser: PgPool) {
+    let books = Books::new(superuser.clone()).await;
+    let before = books.after("select", "10s").await;
+    assert_eq!(before.kinds(), [""; 0], "{before:?}");
+
+    // One of three that are closed, in batches that are smaller than the books.
+    assert_eq!(retire(books.url(), &["--closed-for", "2h"])["retired"], 0, "they have been closed for an hour");
+    let report = retire(books.url(), &["--closed-for", "30m", "--batch", "2"]);
+    assert_eq!((&report["looked_at"], &report["retired"]), (&7.into(), &3.into()), "{report}");
+    let found = books.now("10s");
+    assert_eq!(found.kinds(), [""; 0], "{found:?}");
+    assert_eq!(found.compared, before.compared, "all of it is compared still");
+    assert_eq!(counts(&superuser).await, [4, 3, 4, 3]);
+    assert_eq!(retire(books.url(), &["--closed-for", "30m"])["retired"], 0, "what is left is open");
+}
+
+#[sqlx::test(migrations = false)]
+async fn an_order_waits_for_its_key_to_be_forgotten_and_its_events_to_arrive(superuser: PgPool) {
+    let books = Books::new(superuser.clone()).await;
+    for reason in [
+        "insert into orders.idempotency_keys (scope, fingerprint, order_id, created_at)
+         select id::text::bytea, '', id, created_at from orders.orders",
+        "insert into payments.idempotency_keys (scope, fingerprint, attempt_id, created_at)
+         select id::text::bytea, '', id, now() - interval '1 hour' from payments.attempts",
+        "insert into orders.outbox (id, event, order_id, data)
+         select gen_random_uuid(), 'payment-cancel-event', id, '{}' from orders.orders",
+        "insert into payments.outbox (id, event, order_id, data)
+         select gen_random_uuid(), 'payment-processed-event', id, '{}' from orders.orders",
+        "update orders.orders set payment_version = payment_version - 1 where status in ('delivered', 'cancelled')",
+    ] {
+        books.after(reason, "10s").await;
+        assert_eq!(retire(books.url(), &["--closed-for", "30m"])["retired"], 0, "{reason}");
+        let emptied = "truncate orders.outbox, payments.outbox";
+        sqlx::raw_sql(emptied).execute(&superuser).await.expect("the outboxes are emptied");
+    }
+    books.after("select", "10s").await;
+    assert_eq!(retire(books.url(), &["--closed-for", "30m"])["retired"], 3);
+}
+
+/// Orders and payments, where the services see them and in the archive.
+async fn counts(superuser: &PgPool) -> [i64; 4] {
+    let counts = "select array[(select count(*) from orders.orders), (select count(*) from orders.archived_orders),
+        (select count(*) from payments.payments), (select count(*) from payments.archived_payments)]";
+    let counts: Vec<i64> = sqlx::query_scalar(counts).fetch_one(superuser).await.expect("counts");
+    counts.try_into().expect("four counts")
+}
+
+#[track_caller]
+fn retire(database: &str, arguments: &[&str]) -> Value {
+    let mut command = Command::new(stack::xtask());
+    command.args(["retire", "--json", "--database-url", database]).args(arguments);
+    let output = command.output().expect("xtask can be run");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("it prints JSON")
+}

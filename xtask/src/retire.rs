@@ -1,0 +1,100 @@
+//! `cargo xtask retire`: moves what was closed long ago out of the tables that the services work with, a few orders at a
+//! time. What that means is said in `retire.sql`, which can also be run by hand.
+
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::paths::StackDir;
+use crate::{postgres, print, probe, state};
+
+const STATEMENT: &str = include_str!("retire.sql");
+/// Before the first order there can be.
+const FIRST: &str = "00000000-0000-0000-0000-000000000000";
+
+/// To be run from time to time, while the system works. It may be ended at any moment.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    dir: StackDir,
+    /// In this database, as a superuser, instead of that of a running stack
+    #[arg(long, value_name = "URL", conflicts_with = "dir")]
+    database_url: Option<String>,
+    /// How long ago the last thing must have happened to an order
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    closed_for: Duration,
+    /// How many orders are looked at with one statement
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    batch: u32,
+    /// Between two statements
+    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = humantime::parse_duration)]
+    pause: Duration,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What became of the orders.
+#[derive(Default, Serialize)]
+struct Report {
+    looked_at: u64,
+    retired: u64,
+}
+
+/// The row of the statement.
+#[derive(Deserialize)]
+struct Batch {
+    looked_at: u64,
+    retired: u64,
+    last: Option<String>,
+}
+
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let (psql, database) = (postgres::psql()?, options.database()?);
+    let mut report = Report::default();
+    let mut after = FIRST.to_owned();
+    loop {
+        let Batch { looked_at, retired, last } = options.next(&psql, &database, &after)?;
+        report.looked_at += looked_at;
+        report.retired += retired;
+        match last {
+            Some(last) if looked_at == u64::from(options.batch) => after = last,
+            _ => break,
+        }
+        thread::sleep(options.pause);
+    }
+    if options.json {
+        print::out(serde_json::to_string(&report)?);
+    } else {
+        print::out(format_args!("{} of {} orders are retired", report.retired, report.looked_at));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Options {
+    fn database(&self) -> Result<String> {
+        if let Some(url) = &self.database_url {
+            return Ok(url.clone());
+        }
+        let dir = self.dir.open()?;
+        Ok(state::running(&dir)?.with_context(|| format!("nothing runs in {}", dir.display()))?.postgres)
+    }
+
+    fn next(&self, psql: &std::path::PathBuf, database: &str, after: &str) -> Result<Batch> {
+        // The last one looks for keys of every single order without an index; that there are none is known already.
+        let settings = format!(
+            "set retire.closed_for = '{} s'; set retire.batch = {}; set retire.after = '{after}';
+             set session_replication_role = replica",
+            self.closed_for.as_secs_f64(),
+            self.batch
+        );
+        let output = probe::psql_output(psql, database, &["-tA", "-c", &settings, "-c", STATEMENT])
+            .context("no orders can be retired")?;
+        let line = output.lines().find(|line| line.starts_with('{'));
+        ensure!(line.is_some(), "the database answers {output:?}");
+        Ok(serde_json::from_str(line.unwrap_or_default())?)
+    }
+}

@@ -1,0 +1,52 @@
+-- Moves closed orders with their payments to the archive, of those that come next after an id. One statement: both services'
+-- books change at one moment, and nothing is in two places or in none.
+--
+-- An order is closed when nothing can happen to it any more: it is delivered and paid, or cancelled with its payment
+-- cancelled or refunded; both services know that; no event of it is on its way; and nobody can ask again with a key.
+-- It costs by the number of orders that are looked at (`retire.batch`), however many there are.
+
+with setting as (
+    select now() - current_setting('retire.closed_for')::interval as closed_before,
+        current_setting('retire.batch')::integer as batch,
+        -- Keys are made with what they are for: what is older than the oldest of them has none.
+        coalesce((select min(created_at) from orders.idempotency_keys), 'infinity') as oldest_order_key,
+        coalesce((select min(created_at) from payments.idempotency_keys), 'infinity') as oldest_payment_key
+), looked_at as (
+    select id from orders.orders
+    where id > current_setting('retire.after')::uuid
+    order by id
+    limit (select batch from setting)
+), closed as (
+    select o.id
+    from looked_at
+    join orders.orders o using (id)
+    join payments.payments p on p.order_id = o.id
+    cross join setting
+    where greatest(o.updated_at, p.updated_at) < closed_before
+        and o.created_at < oldest_order_key and p.updated_at < oldest_payment_key
+        and (o.status, p.status) in (('delivered', 'paid'), ('cancelled', 'cancelled'), ('cancelled', 'refunded'))
+        and (o.payment_status, o.payment_version) = (p.status, p.version)
+        and not exists (select from orders.outbox where order_id = o.id)
+        and not exists (select from payments.outbox where order_id = o.id)
+    for update of o, p skip locked
+), history as (
+    delete from orders.order_events where order_id in (select id from closed) returning *
+), gone_orders as (
+    delete from orders.orders where id in (select id from closed) returning *
+), tried as (
+    delete from payments.attempts where order_id in (select id from closed) returning *
+), gone_payments as (
+    delete from payments.payments where order_id in (select id from closed) returning *
+), kept_orders as (
+    insert into orders.archived_orders (id, document, events)
+    select id, to_jsonb(gone_orders),
+        coalesce((select jsonb_agg(history order by version) from history where order_id = gone_orders.id), '[]')
+    from gone_orders
+), kept_payments as (
+    insert into payments.archived_payments (order_id, document, attempts)
+    select order_id, to_jsonb(gone_payments),
+        coalesce((select jsonb_agg(tried order by number) from tried where tried.order_id = gone_payments.order_id), '[]')
+    from gone_payments
+)
+select json_build_object('looked_at', (select count(*) from looked_at), 'retired', (select count(*) from closed),
+    'last', (select id from looked_at order by id desc limit 1));
