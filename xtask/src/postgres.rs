@@ -28,8 +28,8 @@ pub(crate) struct Database {
 pub(crate) fn prepare(layout: &Layout, free: &mut Ports, durability: Durability) -> Result<Database> {
     let programs = programs().context("PostgreSQL is not installed")?;
     let port = free.get("postgres")?;
-    let user = Uid::effective().is_root().then(|| "postgres".to_owned());
-    let folder = folder(layout, user.as_deref())?;
+    let user = user();
+    let folder = folder(layout.dir)?;
     let data = folder.join("data");
     match fs::read_to_string(data.join("PG_VERSION")) {
         Ok(version) => check_version(&programs, version.trim())?,
@@ -68,6 +68,11 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports, durability: Durability)
         orphaned: Signal::SIGQUIT,
     };
     Ok(Database { server, url })
+}
+
+/// Whom PostgreSQL runs as, if not as us: it refuses to run as root.
+pub(crate) fn user() -> Option<String> {
+    Uid::effective().is_root().then(|| "postgres".to_owned())
 }
 
 fn settings(port: u16, durability: Durability) -> Vec<String> {
@@ -109,16 +114,16 @@ pub(crate) fn psql() -> Result<PathBuf> {
 
 /// PostgreSQL refuses to run as root, and its own user may not be able to reach a folder below root's home: then the
 /// data lives elsewhere and a note in the stack's folder says where.
-fn folder(layout: &Layout, user: Option<&str>) -> Result<PathBuf> {
-    let here = layout.folder("postgres")?;
-    let Some(user) = user else { return Ok(here) };
-    let elsewhere = elsewhere_note(layout.dir);
+pub(crate) fn folder(dir: &Path) -> Result<PathBuf> {
+    let here = paths::open_dir(&dir.join("postgres"))?;
+    let Some(user) = user() else { return Ok(here) };
+    let elsewhere = elsewhere_note(dir);
     if let Ok(path) = fs::read_to_string(&elsewhere)
         && Path::new(&path).is_dir()
     {
         return Ok(path.into());
     }
-    if can_enter(user, &here)? {
+    if can_enter(&user, &here)? {
         return Ok(here);
     }
     let unique = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
@@ -143,12 +148,13 @@ pub(crate) fn remove_data(dir: &Path) -> Result<()> {
     }
 }
 
-fn can_enter(user: &str, folder: &Path) -> Result<bool> {
+pub(crate) fn can_enter(user: &str, folder: &Path) -> Result<bool> {
     let mut test = as_user(Some(user), Path::new("test"));
     Ok(test.arg("-x").arg(folder).status()?.success())
 }
 
-fn as_user(user: Option<&str>, program: &Path) -> Command {
+/// Runs a program as this user, if not as ours.
+pub(crate) fn as_user(user: Option<&str>, program: &Path) -> Command {
     let Some(user) = user else { return Command::new(program) };
     let mut command = Command::new("setpriv");
     command.args(["--reuid", user, "--regid", user, "--init-groups", "--"]).arg(program);

@@ -25,6 +25,10 @@ pub(crate) enum Probe {
     Amqp(u16),
     /// An address answers 200.
     Http(String),
+    /// It has ended, and well: what it is there for is done.
+    Ended,
+    /// The log of the database is being streamed.
+    Archiving { psql: PathBuf, url: String },
     /// The database takes connections and has its roles and schemas.
     Bootstrapped { psql: PathBuf, url: String, database: String, script: PathBuf },
 }
@@ -47,12 +51,19 @@ impl Probe {
 
     fn ask(&self) -> Result<()> {
         match self {
+            Self::Ended => bail!("it still runs"),
             Self::Tcp(address) => connect(*address).map(drop),
             Self::Amqp(port) => greet(*port),
             Self::Http(url) => get(url, None).and_then(|status| {
                 ensure!(status == 200, "{url} answers {status}");
                 Ok(())
             }),
+            Self::Archiving { psql, url } => {
+                let streaming = "select 1 from pg_stat_replication where application_name = 'pg_receivewal'";
+                let found = psql_output(psql, url, &["-tAc", streaming])?;
+                ensure!(!found.trim().is_empty(), "the log is not streamed yet");
+                Ok(())
+            }
             Self::Bootstrapped { psql, url, database, script } => {
                 let found = psql_output(
                     psql,

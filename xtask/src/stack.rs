@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::archive::{self, Archive};
 use crate::ports::Ports;
 use crate::process::Part;
 use crate::{nginx, paths, postgres, rabbitmq, services};
@@ -23,6 +24,12 @@ pub(crate) struct Plan {
     /// More are refused by the gateway.
     pub(crate) gateway_max_concurrent_requests: u32,
     pub(crate) gateway_max_streams: u32,
+    /// Otherwise the gateway speaks plain HTTP.
+    #[serde(default)]
+    pub(crate) gateway_tls: Option<Tls>,
+    /// Where the database is backed up to.
+    #[serde(default)]
+    pub(crate) archive: Option<PathBuf>,
     pub(crate) replicas: usize,
     /// The folder with the services' binaries.
     pub(crate) binaries: PathBuf,
@@ -42,6 +49,14 @@ impl Detours {
     pub(crate) fn port(&self, from: &str, to: &str, own: u16) -> u16 {
         self.0.get(&format!("{from}->{to}")).copied().unwrap_or(own)
     }
+}
+
+/// Who the gateway is for clients that want to know.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Tls {
+    /// The certificate and those that lead to its authority, as PEM.
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 /// How much of the system is run.
@@ -86,6 +101,8 @@ impl Plan {
             port: 0,
             gateway_max_concurrent_requests: nginx::MAX_CONCURRENT_REQUESTS,
             gateway_max_streams: nginx::MAX_STREAMS,
+            gateway_tls: None,
+            archive: None,
             replicas: 1,
             binaries: PathBuf::new(),
             detours: Detours::default(),
@@ -115,7 +132,9 @@ pub(crate) fn prepare(dir: &Path, plan: &Plan) -> Result<Stack> {
 
     let database = postgres::prepare(&layout, &mut free, plan.durability)?;
     let postgres = database.url.clone();
+    let archive = plan.archive.as_deref().map(|folder| archive::prepare(&layout, &database, &Archive::at(folder)));
     let mut parts = vec![database.server];
+    parts.extend(archive.transpose()?.into_iter().flatten());
     let mut amqp = String::new();
     let mut gateway = String::new();
     if plan.extent >= Extent::Backing {
@@ -128,7 +147,8 @@ pub(crate) fn prepare(dir: &Path, plan: &Plan) -> Result<Stack> {
         let services =
             services::prepare(&layout, &mut free, plan, &services::Backing { postgres: &postgres, amqp: &amqp })?;
         let listen = SocketAddr::new(plan.listen, port);
-        gateway = format!("http://{}", nginx::reachable(listen));
+        let scheme = if plan.gateway_tls.is_some() { "https" } else { "http" };
+        gateway = format!("{scheme}://{}", nginx::reachable(listen));
         let front = nginx::prepare(&layout, listen, &services, plan)?;
         parts.extend(services);
         parts.push(front);

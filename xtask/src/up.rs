@@ -9,14 +9,14 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::background::{self, Life};
 use crate::paths::{self, StackDir};
 use crate::print;
-use crate::stack::{Data, Detours, Durability, Extent, Plan};
+use crate::stack::{Data, Detours, Durability, Extent, Plan, Tls};
 use crate::supervisor::Event;
 use crate::{console, install, nginx, ports, postgres, progress, services, signals, state, token};
 
@@ -44,15 +44,32 @@ pub(crate) struct Options {
     /// Streams that the gateway lets be open at a time
     #[arg(long, env, value_name = "N", default_value_t = nginx::MAX_STREAMS)]
     gateway_max_streams: u32,
+    /// Serve HTTPS with this certificate, followed by those that lead to its authority, as PEM
+    #[arg(long, env, value_name = "FILE", requires = "gateway_key")]
+    gateway_certificate: Option<PathBuf>,
+    /// The private key of that certificate, as PEM
+    #[arg(long, env, value_name = "FILE", requires = "gateway_certificate")]
+    gateway_key: Option<PathBuf>,
     /// Processes per service
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     replicas: u8,
+    /// Stream all that the database writes to this folder, for `backup` and `restore`
+    #[arg(long, env = "STACK_ARCHIVE", value_name = "FOLDER")]
+    archive: Option<PathBuf>,
     /// Build without optimisation: quicker to build, slower to run
     #[arg(long)]
     debug: bool,
     /// Run the services from this folder instead of building them
     #[arg(long, value_name = "FOLDER", conflicts_with = "debug")]
     binaries: Option<PathBuf>,
+}
+
+impl Options {
+    fn gateway_tls(&self) -> Result<Option<Tls>> {
+        let (Some(certificate), Some(key)) = (&self.gateway_certificate, &self.gateway_key) else { return Ok(None) };
+        let absolute = |file: &Path| file.canonicalize().with_context(|| format!("{} cannot be read", file.display()));
+        Ok(Some(Tls { certificate: absolute(certificate)?, key: absolute(key)? }))
+    }
 }
 
 /// How the services are compiled.
@@ -107,6 +124,8 @@ fn prepare(options: &Options, variables: BTreeMap<String, Vec<(String, String)>>
         port: options.port,
         gateway_max_concurrent_requests: options.gateway_max_concurrent_requests,
         gateway_max_streams: options.gateway_max_streams,
+        gateway_tls: options.gateway_tls()?,
+        archive: options.archive.as_deref().map(paths::open_dir).transpose()?,
         replicas: options.replicas.into(),
         binaries,
         detours: Detours::default(),

@@ -113,6 +113,16 @@ pub fn execute(postgres: &str, statements: &str) {
     executed.expect("the statements run");
 }
 
+/// The text that a query answers.
+#[track_caller]
+pub fn text(postgres: &str, query: &str) -> String {
+    let answered = block_on(async {
+        let mut connection = PgConnection::connect(postgres).await?;
+        Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut connection).await?)
+    });
+    answered.expect("the query is answered")
+}
+
 /// The address of another database of the same server.
 pub fn sibling(postgres: &str, database: &str) -> String {
     let (server, _) = postgres.rsplit_once('/').expect("the address names a database");

@@ -2,6 +2,8 @@
 //!
 //! `cargo xtask test` starts the system and says where it is in `GATEWAY_URL` and `STACK_DIR`.
 
+#[path = "../common/authority.rs"]
+mod authority;
 mod broker;
 mod client;
 mod crash;
@@ -18,6 +20,7 @@ mod table_lock;
 
 mod bench;
 mod broker_alarm;
+mod broker_rights;
 mod card_secrecy;
 mod chaos;
 mod console;
@@ -27,6 +30,7 @@ mod demo;
 mod differences;
 mod documents;
 mod gateway_bodies;
+mod gateway_encryption;
 mod gateway_errors;
 mod gateway_limit;
 mod hostile;
@@ -37,6 +41,8 @@ mod ownership;
 mod parked;
 mod payment_deaths;
 mod reconcile;
+mod restore;
+mod retire;
 mod rolling_restarts;
 mod shutdown;
 mod signed_tokens;

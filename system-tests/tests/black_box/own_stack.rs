@@ -32,15 +32,26 @@ impl OwnStack {
     /// The same with further settings.
     #[track_caller]
     pub fn start_with(name: &str, replicas: usize, settings: &[(&str, &str)]) -> Self {
+        Self::start_from(name, &["--fresh", "--replicas", &replicas.to_string()], settings)
+    }
+
+    /// Starts the stack that is in the folder already.
+    #[track_caller]
+    pub fn resume(name: &str) -> Self {
+        Self::start_from(name, &[], &[])
+    }
+
+    #[track_caller]
+    fn start_from(name: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let plan = fs::read(stack::dir().join("plan.json")).expect("the common stack has a plan");
         let Plan { binaries } = serde_json::from_slice(&plan).expect("the plan can be read");
-        let dir = stack::dir().with_file_name(name);
+        let dir = Self::folder(name);
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
         // Should this thread be killed, the stack goes too.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "TERM", "--"]).arg(stack::xtask()).args(["up", "--fresh", "--dir"]).arg(&dir);
+        command.args(["--pdeathsig", "TERM", "--"]).arg(stack::xtask()).args(["up", "--dir"]).arg(&dir).args(arguments);
         command.arg("--binaries").arg(binaries).args(["--port", &port.to_string()]);
-        command.args(["--replicas", &replicas.to_string()]).env("DELIVERY_DELAY", "1s");
+        command.env("DELIVERY_DELAY", "1s");
         command.envs(settings.iter().copied());
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("xtask can be run");
         let started = Self { dir, child };
@@ -53,6 +64,20 @@ impl OwnStack {
             })
         });
         started
+    }
+
+    /// Where a stack of this name is.
+    pub fn folder(name: &str) -> PathBuf {
+        stack::dir().with_file_name(name)
+    }
+
+    /// Removes all that a stack of this name has left on the disk.
+    pub fn erase(name: &str) {
+        let dir = Self::folder(name);
+        let elsewhere = fs::read_to_string(dir.join("postgres-data-is-in")).ok().map(PathBuf::from);
+        for folder in elsewhere.into_iter().chain([dir]).filter(|folder| folder.is_dir()) {
+            fs::remove_dir_all(folder).expect("the folder can be removed");
+        }
     }
 
     pub fn now(&self) -> Stack {
