@@ -8,11 +8,14 @@ use clap::Parser;
 mod demo;
 mod up;
 
+mod backup;
 mod down;
 mod logs;
 mod parked;
 mod ps;
 mod reconcile;
+mod restore;
+mod retire;
 mod token;
 
 mod bench;
@@ -23,6 +26,7 @@ mod test;
 mod check;
 mod docs;
 mod prepare;
+mod sbom;
 
 mod background;
 mod progress;
@@ -30,6 +34,7 @@ mod stack;
 mod supervisor;
 
 mod console;
+mod archive;
 mod nginx;
 mod postgres;
 mod rabbitmq;
@@ -66,6 +71,12 @@ enum Task {
     /// List, show, replay or discard the messages that could not be applied.
     #[command(subcommand)]
     Parked(parked::Command),
+    /// Back up the database of a running system that was started with `--archive`.
+    Backup(backup::Options),
+    /// Make a new system of what another one has left in its archive, as it was at any moment.
+    Restore(restore::Options),
+    /// Move orders that were closed long ago, and their payments, to the archive.
+    Retire(retire::Options),
     /// Print an access token for a system that was started with `AUTH_MODE=jwt`.
     Token(token::Options),
     /// Run every test, with a private PostgreSQL and RabbitMQ and a complete system of its own.
@@ -82,6 +93,8 @@ enum Task {
     Prepare(prepare::Options),
     /// Renew the documents of the API, which the gateway serves.
     Docs(docs::Options),
+    /// Write a bill of materials for each service.
+    Sbom(sbom::Options),
     /// Keep the stack of a folder running: what `up --detach` leaves in the background.
     #[command(hide = true)]
     Supervise(paths::StackDir),
@@ -96,6 +109,9 @@ fn main() -> ExitCode {
         Task::Logs(options) => logs::run(&options),
         Task::Reconcile(options) => reconcile::run(&options),
         Task::Parked(command) => parked::run(&command),
+        Task::Backup(options) => backup::run(&options),
+        Task::Restore(options) => restore::run(&options),
+        Task::Retire(options) => retire::run(&options),
         Task::Token(options) => token::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Chaos(options) => chaos::run(&options),
@@ -104,6 +120,7 @@ fn main() -> ExitCode {
         Task::Check => check::run_all(),
         Task::Prepare(options) => prepare::run(&options),
         Task::Docs(options) => docs::run(&options),
+        Task::Sbom(options) => sbom::run(&options),
         Task::Supervise(options) => background::serve(&options),
     };
     outcome.unwrap_or_else(|error| {
