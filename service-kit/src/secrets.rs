@@ -40,7 +40,8 @@ fn parse_from<Config: Parser>(
     for secret in &secrets {
         let Some(file) = filled(&secret.file_variable()) else { continue };
         if filled(&secret.variable).is_some() {
-            let both = format!("{} and {} are both set: leave one of them out", secret.variable, secret.file_variable());
+            let both =
+                format!("{} and {} are both set: leave one of them out", secret.variable, secret.file_variable());
             return Err(command.error(ErrorKind::ArgumentConflict, both));
         }
         let text = read(Path::new(&file)).map_err(|problem| {
@@ -166,7 +167,8 @@ mod tests {
     fn a_secret_that_cannot_be_understood_is_not_shown() {
         let file = File::with("too-short");
         let by_file = parsed(&["--url=u"], &[("SECRETS_TEST_ADMIN_FILE", file.0.as_path())]);
-        for refusal in [by_file, parsed(&["--url=u", "--admin=too-short"], &[]), parsed(&["--url=u", "--tokens=hush"], &[])]
+        for refusal in
+            [by_file, parsed(&["--url=u", "--admin=too-short"], &[]), parsed(&["--url=u", "--tokens=hush"], &[])]
         {
             let refusal = refusal.expect_err("no token");
             assert!(refusal.contains("invalid value"), "{refusal}");
