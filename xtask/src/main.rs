@@ -33,8 +33,8 @@ mod progress;
 mod stack;
 mod supervisor;
 
-mod console;
 mod archive;
+mod console;
 mod nginx;
 mod postgres;
 mod rabbitmq;
