@@ -9,7 +9,7 @@ use orders_service::webhooks::lease;
 use orders_service::webhooks::sending::Sending;
 use orders_service::webhooks::target::Targets;
 use serde_json::{Value, json};
-use service_kit::testing::{ALICE, TOKEN, url_as};
+use service_kit::testing::{ALICE, TOKEN};
 use shared_events::events::ProcessedStatus;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -24,8 +24,7 @@ const TIMEOUT: Duration = Duration::from_millis(500);
 /// A service whose users may have webhooks anywhere.
 async fn start(superuser: &PgPool) -> TestApp {
     TestApp::start(superuser.clone()).await;
-    let url = url_as(superuser, "orders_service", "orders-demo-password");
-    let service = TestApp::on(&url, &["--webhook-targets", "any"]);
+    let service = TestApp::with(superuser, &["--webhook-targets", "any"]);
     fan_out(&service.app.database).await.expect("it begins");
     service
 }
