@@ -15,7 +15,10 @@ pub fn catalogue() -> Vec<(&'static str, Vec<&'static ProblemType>)> {
         ("Orders", orders_service::problems::ALL.to_vec()),
         ("Payments", payments_service::problems::ALL.to_vec()),
         ("The gateway itself", gateway::ALL.to_vec()),
-        ("Operators, on the admin address", problem_types::admin::ALL.to_vec()),
+        (
+            "Operators, on the admin address",
+            [problem_types::admin::ALL, payments_service::problems::admin::ALL].concat(),
+        ),
     ]
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use service_kit::batcher::Batcher;
 use service_kit::database::batched;
+use service_kit::metrics::Metrics;
 use service_kit::outbox::Outbox;
 use service_kit::pool::Database;
 use service_kit::problem::Problem;
@@ -21,8 +22,8 @@ const BATCH: usize = 128;
 pub type Changing = Batcher<Change, Result<Option<Order>, Problem>>;
 
 /// Starts making changes.
-pub fn start(database: Database, outbox: Outbox, delivery_delay: Duration) -> Changing {
-    batched(BATCH, move |changes: Arc<[Change]>| {
+pub fn start(database: Database, outbox: Outbox, metrics: &Metrics, delivery_delay: Duration) -> Changing {
+    batched(BATCH, metrics.batch_sizes("changing"), move |changes: Arc<[Change]>| {
         let (database, outbox) = (database.clone(), outbox.clone());
         async move { apply(&database, &outbox, delivery_delay, &changes).await }
     })

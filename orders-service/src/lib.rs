@@ -3,7 +3,7 @@
 //! In reading order: an order and what can happen to it ([`order`], [`new_order`]), how it is stored ([`orders`], [`placing`],
 //! [`changing`]), what makes things happen: requests ([`http`]), events ([`payment_events`]) and the clock ([`timers`]); and
 //! who follows what has happened ([`changes`], [`snapshot`]): open streams ([`live`], [`streams`]) and
-//! [`webhooks`].
+//! [`webhooks`]. Operators look at [`backlog`] and [`operations`].
 
 pub mod changing;
 pub mod new_order;
@@ -24,6 +24,9 @@ pub mod snapshot;
 mod snapshot_tests;
 pub mod streams;
 pub mod webhooks;
+
+pub mod backlog;
+pub mod operations;
 
 pub mod config;
 
@@ -56,6 +59,8 @@ use crate::webhooks::fan_out;
 use crate::webhooks::sending::{self, Sending};
 use crate::webhooks::target::Targets;
 
+/// How others know this service.
+pub const NAME: &str = "orders-service";
 /// The schema that belongs to this service.
 pub const SCHEMA: &str = "orders";
 /// The events that this service publishes.
@@ -84,9 +89,9 @@ pub struct App {
 
 impl App {
     /// The workings of a service.
-    pub fn new(database: Database, outbox: Outbox, config: &Config) -> anyhow::Result<Self> {
-        let placing = placing::start(database.clone(), outbox.clone(), config.unpaid_expiry);
-        let changing = changing::start(database.clone(), outbox.clone(), config.delivery_delay);
+    pub fn new(database: Database, outbox: Outbox, metrics: &Metrics, config: &Config) -> anyhow::Result<Self> {
+        let placing = placing::start(database.clone(), outbox.clone(), metrics, config.unpaid_expiry);
+        let changing = changing::start(database.clone(), outbox.clone(), metrics, config.delivery_delay);
         let authenticator = Authenticator::new(&config.settings.auth)?;
         let claims = Claims::new(config.settings.idempotency_secret.clone());
         let live = Live::new(database.clone(), config.max_streams);
@@ -125,9 +130,9 @@ pub async fn serve(
     let mut parts = Parts::new(stop.clone());
     let readiness = Readiness::default();
     let metrics = Metrics::default();
-    let broker = Broker::new(settings, "orders-service", EVENTS)?.counted_in(metrics.clone());
+    let broker = Broker::new(settings, NAME, EVENTS)?.counted_in(metrics.clone());
     let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA, EVENTS);
-    let app = App::new(database.clone(), outbox, &config)?;
+    let app = App::new(database.clone(), outbox, &metrics, &config)?;
     let routes = http::routes(app.clone());
 
     let admin = Admin {
@@ -135,7 +140,9 @@ pub async fn serve(
         schema: SCHEMA,
         readiness: readiness.clone(),
         authenticator: app.authenticator.clone(),
-        metrics,
+        metrics: metrics.clone(),
+        figures: backlog::figures(database.clone()),
+        own_routes: operations::routes(database.clone()),
         outbox: app.outbox.clone(),
         topology: broker.topology.clone(),
         token: settings.admin_token.clone(),
@@ -148,7 +155,7 @@ pub async fn serve(
     }
     let listener = listening::listen(socket)?;
     readiness.declare();
-    parts.start("API", |stop| serve_http(listener, routes, settings.limits(), stop));
+    parts.start("API", |stop| serve_http(listener, routes, settings.limits(), metrics, stop));
     parts.start("outbox relay", |stop| relay.run(stop));
     parts.start("consumer", |stop| {
         let events = app.clone();

@@ -48,6 +48,9 @@ pub struct Order {
     /// Why it was cancelled, if it was.
     #[schema(required)]
     pub cancel_reason: Option<CancelReason>,
+    /// The trace of the request that placed it.
+    #[serde(skip)]
+    pub traceparent: Option<String>,
     /// Grows with every change; the entity tag is made of it.
     pub version: i32,
     /// When it was placed.
@@ -121,7 +124,7 @@ pub struct Change {
     /// What the payments service is told with the change.
     #[serde(skip)]
     pub event: Option<PaymentCancel>,
-    /// The trace that it is part of, unless it is the one that is running.
+    /// The trace that it is part of: that of the order, unless somebody asked for the change.
     #[serde(skip)]
     pub traceparent: Option<String>,
 }
@@ -302,7 +305,7 @@ impl Order {
             cancel_reason: self.cancel_reason,
             cause,
             event: None,
-            traceparent: None,
+            traceparent: self.traceparent.clone(),
         }
     }
 
@@ -342,6 +345,7 @@ mod tests {
             deliver_at: None,
             expires_at: DateTime::UNIX_EPOCH,
             cancel_reason: (status == OrderStatus::Cancelled).then_some(CancelReason::User),
+            traceparent: None,
             version: 7,
             created_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,

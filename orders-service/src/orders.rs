@@ -22,7 +22,7 @@ macro_rules! query_orders {
         sqlx::query_as!(
             Order,
             $before
-                + "select id, created_by, status, payment_status, payment_version, bill, currency, items, reference, deliver_at, expires_at, cancel_reason, version, created_at, updated_at "
+                + "select id, created_by, status, payment_status, payment_version, bill, currency, items, reference, deliver_at, expires_at, cancel_reason, traceparent, version, created_at, updated_at "
                 + $after
             $(, $argument)*
         )

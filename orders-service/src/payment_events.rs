@@ -1,6 +1,7 @@
 //! What the payments service tells of payments, and what that does to orders.
 
 use service_kit::consumer::Impossible;
+use service_kit::trace_context;
 use shared_events::envelope::Envelope;
 use shared_events::events::PaymentProcessed;
 use shared_events::ids::OrderId;
@@ -41,7 +42,8 @@ pub async fn on_payment_processed(
         }
         let changed = orders::apply(&app.database, &app.outbox, app.delivery_delay, &changes).await?;
         for order in changed.values() {
-            info!(order.id = %order.id, order.status = order.status.name(), "an order heard of its payment");
+            info!(order.id = %order.id, order.status = order.status.name(),
+                trace.id = trace_context::id_of(order.traceparent.as_ref()), "an order heard of its payment");
         }
         let outdated: Vec<OrderId> =
             changes.iter().map(|change| change.order_id).filter(|id| !changed.contains_key(id)).collect();

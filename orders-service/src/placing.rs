@@ -7,6 +7,7 @@ use std::time::Duration;
 use service_kit::batcher::Batcher;
 use service_kit::database::batched;
 use service_kit::idempotency::Claim;
+use service_kit::metrics::Metrics;
 use service_kit::outbox::Outbox;
 use service_kit::pool::Database;
 use service_kit::problem::Problem;
@@ -34,8 +35,8 @@ pub enum Placed {
 pub type Placing = Batcher<NewOrder, Result<Option<Placed>, Problem>>;
 
 /// Starts placing orders.
-pub fn start(database: Database, outbox: Outbox, unpaid_expiry: Duration) -> Placing {
-    batched(BATCH, move |new: Arc<[NewOrder]>| {
+pub fn start(database: Database, outbox: Outbox, metrics: &Metrics, unpaid_expiry: Duration) -> Placing {
+    batched(BATCH, metrics.batch_sizes("placing"), move |new: Arc<[NewOrder]>| {
         let (database, outbox) = (database.clone(), outbox.clone());
         async move { place(&database, &outbox, unpaid_expiry, &new).await }
     })
@@ -70,8 +71,10 @@ pub async fn place(
             select * from new
             where jsonb_typeof(claim) is distinct from 'object' or id = any(array(select order_id from claimed))
         ), placed as (
-            insert into orders.orders (id, created_by, bill, currency, items, reference, expires_at)
-            select id, created_by, bill, currency, items, reference, now() + make_interval(secs => $2) from wanted
+            insert into orders.orders (id, created_by, bill, currency, items, reference, expires_at, traceparent)
+            select id, created_by, bill, currency, items, reference, now() + make_interval(secs => $2),
+                message ->> 'traceparent'
+            from wanted
             on conflict (id) do nothing
             returning *
         ), told as (

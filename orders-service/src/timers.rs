@@ -10,6 +10,8 @@ use service_kit::crash_point::crash_point;
 use service_kit::database::together_or_alone;
 use service_kit::problem::Problem;
 use service_kit::process::repeat;
+use service_kit::spans::{self, Span, SpanKind};
+use service_kit::trace_context;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -52,9 +54,19 @@ pub async fn expire_due(app: &App) -> Result<(), Problem> {
     }
 }
 
+/// What follows from the change belongs to it.
+fn span_of(change: &mut Change) -> Span {
+    let name = || format!("timer: order {}", change.status.name()).into();
+    let span = Span::below(change.traceparent.as_deref(), SpanKind::Internal, name);
+    let span = if spans::is_on() { span.with("order.id", change.order_id.to_string()) } else { span };
+    change.traceparent = span.traceparent().or_else(|| change.traceparent.take());
+    span
+}
+
 /// `false` when there was nothing to decide. An order that somebody holds does not keep the others waiting for long.
 async fn decide(app: &App, due: Vec<Order>, decision: fn(&Order) -> Option<Change>) -> Result<bool, Problem> {
-    let changes: Vec<Change> = due.iter().filter_map(decision).collect();
+    let mut changes: Vec<Change> = due.iter().filter_map(decision).collect();
+    let _spans: Vec<Span> = changes.iter_mut().map(span_of).collect();
     if changes.is_empty() {
         return Ok(false);
     }
@@ -65,7 +77,8 @@ async fn decide(app: &App, due: Vec<Order>, decision: fn(&Order) -> Option<Chang
     for changed in together_or_alone(changes, &apply).await {
         match changed {
             Ok(Some(order)) => {
-                info!(order.id = %order.id, order.status = order.status.name(), "an order's time has come");
+                info!(order.id = %order.id, order.status = order.status.name(),
+                    trace.id = trace_context::id_of(order.traceparent.as_ref()), "an order's time has come");
                 crash_point("order delivered, timer not done");
             }
             Ok(None) => {}

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use service_kit::batcher::Batcher;
 use service_kit::database::batched;
+use service_kit::metrics::Metrics;
 use service_kit::pool::Database;
 use service_kit::problem::Problem;
 use shared_events::ids::{OrderId, UserId};
@@ -37,8 +38,8 @@ pub struct Finding {
 
 impl Finding {
     /// Starts looking payments up.
-    pub fn start(database: Database) -> Self {
-        let looking = batched(BATCH, move |orders: Arc<[OrderId]>| {
+    pub fn start(database: Database, metrics: &Metrics) -> Self {
+        let looking = batched(BATCH, metrics.batch_sizes("finding"), move |orders: Arc<[OrderId]>| {
             let database = database.clone();
             async move {
                 let payments = payments::find_many(&database, &orders).await?;

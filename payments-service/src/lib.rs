@@ -2,7 +2,8 @@
 //!
 //! In reading order: a payment and what can happen to it ([`payment`], [`card`]), how it is stored ([`payments`]), who
 //! charges cards ([`processor`], [`sandbox`]), and what makes things happen: requests ([`http`], [`pay`]), events
-//! ([`order_events`]) and charges or refunds without an answer ([`doubt`], [`settlement`]).
+//! ([`order_events`]) and charges or refunds without an answer ([`doubt`], [`settlement`]). Operators look at [`backlog`]
+//! and [`operations`].
 
 pub mod answers;
 pub mod card;
@@ -12,6 +13,7 @@ pub mod payment;
 pub mod payments;
 
 pub mod doubt;
+pub mod measured;
 pub mod processor;
 pub mod sandbox;
 
@@ -22,6 +24,9 @@ pub mod pay;
 pub mod problems;
 pub mod settlement;
 pub mod shown;
+
+pub mod backlog;
+pub mod operations;
 
 pub mod config;
 
@@ -49,9 +54,12 @@ use tokio_util::sync::CancellationToken;
 use crate::changing::Changing;
 use crate::config::Config;
 use crate::finding::Finding;
+use crate::measured::Measured;
 use crate::processor::CardProcessor;
 use crate::sandbox::Sandbox;
 
+/// How others know this service.
+pub const NAME: &str = "payments-service";
 /// The schema that belongs to this service.
 pub const SCHEMA: &str = "payments";
 /// The events that this service publishes.
@@ -82,10 +90,12 @@ impl App {
         database: Database,
         outbox: Outbox,
         processor: Arc<dyn CardProcessor>,
+        metrics: &Metrics,
         config: &Config,
     ) -> anyhow::Result<Self> {
-        let finding = Finding::start(database.clone());
-        let changing = changing::start(database.clone(), outbox.clone(), settle_after(config.processor_timeout));
+        let finding = Finding::start(database.clone(), metrics);
+        let settle_after = settle_after(config.processor_timeout);
+        let changing = changing::start(database.clone(), outbox.clone(), metrics, settle_after);
         let authenticator = Authenticator::new(&config.settings.auth)?;
         let claims = Claims::new(config.settings.idempotency_secret.clone());
         let processor_timeout = config.processor_timeout;
@@ -136,10 +146,11 @@ pub async fn serve(
     let mut parts = Parts::new(stop.clone());
     let readiness = Readiness::default();
     let metrics = Metrics::default();
-    let broker = Broker::new(settings, "payments-service", EVENTS)?.counted_in(metrics.clone());
+    let broker = Broker::new(settings, NAME, EVENTS)?.counted_in(metrics.clone());
     let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA, EVENTS);
     let sandbox = Sandbox::new(Database::connect_lazy(sandbox_database_url, sandbox::CONNECTIONS)?);
-    let app = App::new(database.clone(), outbox, Arc::new(sandbox), &config)?;
+    let processor = Arc::new(Measured::new(sandbox, &metrics));
+    let app = App::new(database.clone(), outbox, processor, &metrics, &config)?;
     let routes = http::routes(app.clone());
 
     let admin = Admin {
@@ -147,7 +158,9 @@ pub async fn serve(
         schema: SCHEMA,
         readiness: readiness.clone(),
         authenticator: app.authenticator.clone(),
-        metrics,
+        metrics: metrics.clone(),
+        figures: backlog::figures(database.clone(), app.settle_after()),
+        own_routes: operations::routes(database.clone(), app.settle_after()),
         outbox: app.outbox.clone(),
         topology: broker.topology.clone(),
         token: settings.admin_token.clone(),
@@ -160,7 +173,7 @@ pub async fn serve(
     }
     let listener = listening::listen(socket)?;
     readiness.declare();
-    parts.start("API", |stop| serve_http(listener, routes, settings.limits(), stop));
+    parts.start("API", |stop| serve_http(listener, routes, settings.limits(), metrics, stop));
     parts.start("outbox relay", |stop| relay.run(stop));
     parts.start("consumer", |stop| {
         let (creates, cancels) = (app.clone(), app.clone());

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use service_kit::consumer::Impossible;
 use service_kit::message::Message;
+use service_kit::trace_context;
 use shared_events::envelope::Envelope;
 use shared_events::events::{PaymentCancel, PaymentCreate, PaymentProcessed, ProcessedStatus};
 use shared_events::ids::{OrderId, PaymentId};
@@ -35,7 +36,8 @@ pub async fn on_payment_create(app: App, batch: Vec<Envelope<PaymentCreate>>) ->
     }
     app.finding.announce(&held);
     for payment in held.values() {
-        info!(order.id = %payment.order_id, payment.status = payment.status.name(), "a payment is held");
+        info!(order.id = %payment.order_id, payment.status = payment.status.name(),
+            trace.id = trace_context::id_of(payment.traceparent.as_ref()), "a payment is held");
     }
     let known: Vec<OrderId> =
         batch.iter().map(|event| event.data.order_id).filter(|order| !held.contains_key(order)).collect();
@@ -66,7 +68,8 @@ pub async fn on_payment_cancel(app: App, batch: Vec<Envelope<PaymentCancel>>) ->
         let changes: Vec<Change> = held.values().filter_map(decide).collect();
         let changed = payments::apply(&app.database, &app.outbox, app.settle_after(), &changes).await?;
         for payment in changed.values() {
-            info!(order.id = %payment.order_id, payment.status = payment.status.name(), "a payment was cancelled");
+            info!(order.id = %payment.order_id, payment.status = payment.status.name(),
+                trace.id = trace_context::id_of(payment.traceparent.as_ref()), "a payment was cancelled");
         }
         let lost = changes.iter().map(|change| change.order_id).filter(|order| !changed.contains_key(order));
         // An order that was unheard of may have been created before its tombstone was set.
@@ -77,7 +80,8 @@ pub async fn on_payment_cancel(app: App, batch: Vec<Envelope<PaymentCancel>>) ->
 
 fn new_payment(event: &Envelope<PaymentCreate>) -> NewPayment {
     let PaymentCreate { order_id, created_by, bill, currency } = event.data.clone();
-    NewPayment { id: PaymentId::generate(), order_id, created_by, bill, currency }
+    let traceparent = event.traceparent.clone();
+    NewPayment { id: PaymentId::generate(), order_id, created_by, bill, currency, traceparent }
 }
 
 fn entombed(new: NewPayment, traceparent: Option<String>) -> Entombed {

@@ -34,6 +34,7 @@ pub struct Payment {
     pub card_exp_year: Option<i16>,
     pub decline_code: Option<String>,
     pub settle_at: Option<DateTime<Utc>>,
+    pub traceparent: Option<String>,
     pub version: i32,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -93,8 +94,7 @@ pub struct Change {
     /// What the orders service is told with the change.
     #[serde(skip)]
     pub event: Option<PaymentProcessed>,
-    /// The trace that it is part of, unless it is the one that is running.
-    #[serde(skip)]
+    /// The trace that it is part of: that of the last change, unless somebody asked for this one.
     pub traceparent: Option<String>,
     /// What makes a repetition of the request that began the attempt be answered the same.
     pub claim: Option<Claim>,
@@ -255,7 +255,7 @@ impl Payment {
             attempt_outcome: None,
             posting: None,
             event: None,
-            traceparent: None,
+            traceparent: self.traceparent.clone(),
             claim: None,
         }
     }
@@ -318,6 +318,7 @@ mod tests {
             card_exp_year: None,
             decline_code: None,
             settle_at: None,
+            traceparent: None,
             version: 7,
             created_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,

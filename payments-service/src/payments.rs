@@ -22,7 +22,7 @@ macro_rules! query_payments {
         sqlx::query_as!(
             Payment,
             $before
-                + "select id, order_id, created_by, bill, currency, status, cancel_requested, attempt_id, attempts, card_brand, card_last4, card_exp_month, card_exp_year, decline_code, settle_at, version, created_at, updated_at "
+                + "select id, order_id, created_by, bill, currency, status, cancel_requested, attempt_id, attempts, card_brand, card_last4, card_exp_month, card_exp_year, decline_code, settle_at, traceparent, version, created_at, updated_at "
                 + $after
             $(, $argument)*
         )
@@ -41,6 +41,7 @@ pub struct NewPayment {
     pub created_by: UserId,
     pub bill: MinorUnits,
     pub currency: Currency,
+    pub traceparent: Option<String>,
 }
 
 /// Holds a payment for each order that has none and no tombstone. `new` must name each order once. Answers the payments
@@ -49,9 +50,11 @@ pub async fn create(database: &Database, new: &[NewPayment]) -> Result<HashMap<O
     query_payments!(
         r#"
         with created as (
-            insert into payments.payments (id, order_id, created_by, bill, currency, status)
-            select id, order_id, created_by, bill, currency, 'pending'
-            from jsonb_to_recordset($1) as new (id uuid, order_id uuid, created_by text, bill bigint, currency text)
+            insert into payments.payments (id, order_id, created_by, bill, currency, status, traceparent)
+            select id, order_id, created_by, bill, currency, 'pending', traceparent
+            from jsonb_to_recordset($1) as new (
+                id uuid, order_id uuid, created_by text, bill bigint, currency text, traceparent text
+            )
             -- In one order, so that two batches cannot wait for each other.
             order by order_id
             on conflict (order_id) do nothing
@@ -162,7 +165,7 @@ pub async fn apply(
                 order_id uuid, expected_version integer, status text, cancel_requested boolean,
                 attempt_id uuid, attempts integer, card_brand text, card_last4 text, card_exp_month smallint,
                 card_exp_year smallint, decline_code text, attempt_outcome text, posting jsonb, message jsonb,
-                claim jsonb
+                claim jsonb, traceparent text
             )
         ), current as (
             -- Locked in one order, so that two batches cannot wait for each other.
@@ -188,6 +191,7 @@ pub async fn apply(
                     when payments.status = 'processing' then payments.settle_at
                     else now() + make_interval(secs => $2)
                 end,
+                traceparent = current.traceparent,
                 version = payments.version + 1,
                 updated_at = now()
             from current

@@ -25,6 +25,22 @@ problem_types! {
         "Another attempt is running: read the payment in a moment to see how it ended.", retry after 1;
 }
 
+/// What only operators meet, on the admin address.
+pub mod admin {
+    use service_kit::problem_types;
+
+    problem_types! {
+        /// There is no such payment, or nobody waits for the processor.
+        PAYMENT_NOT_IN_DOUBT: CONFLICT "payment_not_in_doubt", "Nothing about the payment is in doubt",
+            "GET /in-doubt lists those that are; a charge may be running until it has had its time.";
+    }
+}
+
+/// There is no such payment, or nobody waits for the processor.
+pub fn payment_not_in_doubt() -> Problem {
+    Problem::new(&admin::PAYMENT_NOT_IN_DOUBT)
+}
+
 /// There is no such payment, or it is somebody else's.
 pub fn payment_not_found() -> Problem {
     Problem::new(&PAYMENT_NOT_FOUND)

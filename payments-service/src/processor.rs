@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use service_kit::trace_context;
 use shared_events::ids::OrderId;
 use shared_events::money::{Currency, MinorUnits};
 use uuid::Uuid;
@@ -100,7 +101,8 @@ where
     T: Send + 'static,
     Asking: Future<Output = Result<T, NoAnswer>> + Send + 'static,
 {
-    match tokio::time::timeout(patience, tokio::spawn(question(Arc::clone(processor)))).await {
+    let question = trace_context::scope(trace_context::current(), question(Arc::clone(processor)));
+    match tokio::time::timeout(patience, tokio::spawn(question)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(panic)) => Err(NoAnswer(panic.to_string())),
         Err(_) => Err(NoAnswer("no answer in time".to_owned())),

@@ -10,9 +10,10 @@ use futures_util::future::join_all;
 use service_kit::crash_point::crash_point;
 use service_kit::problem::Problem;
 use service_kit::process::repeat;
+use service_kit::spans::{Span, SpanKind};
 use service_kit::trace_context;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{Instrument, info, info_span, warn};
 
 use crate::doubt::{self, Finding};
 use crate::payment::{Payment, PaymentStatus};
@@ -40,14 +41,23 @@ pub async fn settle_due(app: &App) -> Result<(), sqlx::Error> {
         if unsettled.is_empty() {
             return Ok(());
         }
-        join_all(unsettled.into_iter().map(|payment| async {
-            let (order_id, status) = (payment.order_id, payment.status.name());
-            if let Err(problem) = trace_context::scope(None, settle(app, payment)).await {
-                warn!(order.id = %order_id, payment.status = status, ?problem, "a payment is still in doubt");
-            }
-        }))
-        .await;
+        join_all(unsettled.into_iter().map(|payment| settle_in_trace(app, payment))).await;
     }
+}
+
+/// What fails is logged and comes up again.
+async fn settle_in_trace(app: &App, payment: Payment) {
+    let (order_id, status) = (payment.order_id, payment.status.name());
+    let span = Span::below(payment.traceparent.as_deref(), SpanKind::Internal, || "settle payment".into())
+        .with("order.id", order_id.to_string());
+    let trace = span.traceparent().or_else(|| payment.traceparent.clone());
+    let log = info_span!("settlement", order.id = %order_id, trace.id = trace_context::id_of(trace.as_ref()));
+    let settling = async {
+        if let Err(problem) = trace_context::scope(trace, settle(app, payment)).await {
+            warn!(payment.status = status, ?problem, "a payment is still in doubt");
+        }
+    };
+    settling.instrument(log).await;
 }
 
 /// Why a payment could not be settled this time.

@@ -1,6 +1,6 @@
-//! The listener for operators: health, metrics and parked messages.
+//! The listener for operators: health, metrics, and what they can look at and do.
 //!
-//! Health and metrics are for machines and open. Parked messages take a token, since they can be read and thrown away. What
+//! Health and metrics are for machines and open. All else takes a token, since it shows and changes what is stored. What
 //! takes a token can be reached through the gateway too, the rest cannot.
 
 use std::time::Duration;
@@ -21,10 +21,12 @@ use tracing::error;
 use crate::auth::{AdminToken, Authenticator};
 use crate::http::{Limits, Readiness, health_routes, refuse_until_ready, with_conventions};
 use crate::listening;
-use crate::metrics::{self, Metrics, Stored};
+use crate::metrics::{self, Figure, Figures, Metrics, of_process};
 use crate::outbox::Outbox;
+use crate::outbox_routes;
 use crate::parked_routes;
 use crate::pool::Database;
+use crate::stored::Stored;
 
 /// How long a scrape waits for the database; Prometheus itself waits ten seconds.
 const STORED_DEADLINE: Duration = Duration::from_secs(2);
@@ -42,6 +44,10 @@ pub struct Admin {
     pub authenticator: Authenticator,
     /// What the service counts.
     pub metrics: Metrics,
+    /// What only its own tables know.
+    pub figures: Figures,
+    /// What only this service can be asked.
+    pub own_routes: Router,
     /// Takes replays to the relay.
     pub outbox: Outbox,
     /// The names of the queues.
@@ -63,6 +69,8 @@ pub fn routes(admin: Admin) -> Router {
     // The gateway leads to what is guarded; metrics are among it for the console.
     let guarded = parked_routes::routes(admin.clone())
         .route("/guarded/metrics", get(show_metrics).with_state(admin.clone()))
+        .merge(outbox_routes::routes(admin.clone()))
+        .merge(admin.own_routes.clone())
         .route_layer(middleware::from_fn_with_state(admin.readiness.clone(), refuse_until_ready))
         .route_layer(middleware::from_fn_with_state(admin.token.clone(), refuse_strangers));
     Router::new()
@@ -80,14 +88,26 @@ async fn refuse_strangers(State(token): State<AdminToken>, request: Request, nex
 
 /// Answers also while the database is away.
 async fn show_metrics(State(admin): State<Admin>) -> Response {
-    // In a task of its own, so that a scraper which hangs up does not drop the query half-way.
-    let reading = tokio::spawn(async move { Stored::read(&admin.database, admin.schema).await.ok() });
+    let mut figures = of_process();
+    figures.extend(admin.database.figures());
+    let metrics = admin.metrics.clone();
+    // In a task of its own, so that a scraper which hangs up does not drop a query half-way.
+    let reading = tokio::spawn(async move { stored(&admin).await.ok() });
     let stored = tokio::time::timeout(STORED_DEADLINE, reading).await.ok().and_then(Result::ok).flatten();
-    match admin.metrics.text(stored.as_ref()) {
+    figures.push(Figure::count("database_up", "Whether PostgreSQL has answered just now", stored.is_some().into()));
+    figures.extend(stored.into_iter().flatten());
+    match metrics.text(&figures) {
         Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(problem) => {
             error!(%problem, "the metrics cannot be written");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
+}
+
+/// What only the tables know.
+async fn stored(admin: &Admin) -> Result<Vec<Figure>, sqlx::Error> {
+    let mut figures = (admin.figures)().await?;
+    figures.extend(Stored::read(&admin.database, admin.schema).await?.figures());
+    Ok(figures)
 }

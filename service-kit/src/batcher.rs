@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::problem::Problem;
+use crate::spans::{Span, SpanKind};
 
 /// How many batches are written side by side at most.
 const LANES: usize = 4;
@@ -70,6 +71,9 @@ where
 {
     /// Has the job done for a client, who is refused when too many wait already.
     pub async fn submit_or_refuse(&self, job: Job) -> Result<Answer, Problem> {
+        // The wait for the batch before, and the statement of its own.
+        let _span =
+            Span::within(SpanKind::Client, || "batch in PostgreSQL".into()).with("db.system.name", "postgresql");
         self.submit(job).await.unwrap_or_else(|| Err(Problem::overloaded()))
     }
 }

@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures_util::future::BoxFuture;
@@ -30,7 +30,9 @@ use crate::database::{is_held, is_refusal, may_concern_one, retry_while};
 use crate::outbox::Outbox;
 use crate::parked::{self, Kind, Parked};
 use crate::pool::Database;
+use crate::queue_lengths;
 use crate::received::{Batch, Received, next_batch};
+use crate::spans;
 
 /// How many deliveries, of up to 256 events each, the broker hands out ahead of their acknowledgement.
 const PREFETCH: u16 = 32;
@@ -85,15 +87,19 @@ impl Subscription {
         Apply: Fn(Vec<Envelope<E>>) -> Applying + Send + Sync + 'static,
         Applying: Future<Output = Result<Vec<Impossible>, sqlx::Error>> + Send + 'static,
     {
-        let apply = Arc::new(apply);
+        let (apply, metrics, queue) = (Arc::new(apply), broker.metrics.clone(), broker.topology.queue(E::NAME));
         let handler = move |messages: Vec<Received>| {
-            let apply = Arc::clone(&apply);
+            let (apply, metrics, queue) = (Arc::clone(&apply), metrics.clone(), queue.clone());
             async move {
                 let (events, mut refused) = decode::<E>(messages);
-                let (messages, envelopes): (Vec<_>, Vec<_>) = events.into_iter().unzip();
+                let (messages, mut envelopes): (Vec<_>, Vec<_>) = events.into_iter().unzip();
                 let ids: Vec<Uuid> = envelopes.iter().map(|envelope| envelope.id).collect();
+                let times: Vec<_> = envelopes.iter().map(|envelope| envelope.time).collect();
+                let spans = spans::of_processing(&mut envelopes, &queue);
                 crash_point("event consumed, not applied");
                 let impossible = apply(envelopes).await?;
+                drop(spans);
+                metrics.messaging().count_applied(E::NAME, times.into_iter());
                 let reasons: HashMap<Uuid, String> =
                     impossible.into_iter().map(|impossible| (impossible.event_id, impossible.reason)).collect();
                 refused.extend(messages.into_iter().zip(ids).filter_map(|(message, id)| {
@@ -195,6 +201,8 @@ pub async fn run(
             };
             queues.spawn(worker.run(end_of_session.clone()));
         }
+        let names = subscriptions.iter().map(|subscription| subscription.queue.clone()).collect();
+        queues.spawn(queue_lengths::watch(Arc::clone(&session), broker.metrics.clone(), names, end_of_session.clone()));
         // The first queue that fails ends the session; the others finish what they have in hand.
         while let Some(ended) = queues.join_next().await {
             end_of_session.cancel();
@@ -240,6 +248,8 @@ impl Worker {
         let queue = self.subscription.queue.as_str().into();
         let consuming = channel.basic_consume(queue, "".into(), BasicConsumeOptions::default(), FieldTable::default());
         let mut deliveries = within(BROKER_DEADLINE, "consuming", consuming).await?;
+        let processing = self.broker.metrics.messaging().processing(&self.subscription.queue);
+        let sizes = self.broker.metrics.batch_sizes(&self.subscription.queue);
         loop {
             let batch = tokio::select! {
                 batch = tokio::time::timeout(QUIET, next_batch(&mut deliveries, BATCH)) => batch,
@@ -249,8 +259,11 @@ impl Worker {
             let Ok(batch) = batch else { break };
             let Batch { messages, last_tag } = batch?;
             let mut ids: Vec<Uuid> = messages.iter().filter_map(Received::event_id).collect();
+            let (began, size) = (Instant::now(), messages.len());
             let let_go = self.settle(messages, end_of_session).await?;
             ids.retain(|id| !let_go.contains(id));
+            processing.observe(began.elapsed().as_secs_f64());
+            sizes.observe(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
             if let Some(queue) = &self.subscription.receipts_queue {
                 crash_point("event applied, receipt not made");
                 self.outbox.send_receipt(queue, ids);

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures_util::{StreamExt, stream};
+use prometheus_client::metrics::histogram::Histogram;
 use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
@@ -203,10 +204,11 @@ where
     retry_while(|trouble| is_transient(trouble) && started.elapsed() < patience, work).await
 }
 
-/// Where jobs of clients are done many at a time, each batch by one statement. `work` answers in the order of the jobs
-/// and must be harmless to repeat.
+/// Where jobs of clients are done many at a time, each batch by one statement, and how many is counted in `sizes`. `work`
+/// answers in the order of the jobs and must be harmless to repeat.
 pub fn batched<Job, Answer, Work>(
     limit: usize,
+    sizes: Histogram,
     work: impl Fn(Arc<[Job]>) -> Work + Send + Sync + 'static,
 ) -> Batcher<Job, Result<Answer, Problem>>
 where
@@ -216,6 +218,7 @@ where
 {
     let work = Arc::new(work);
     Batcher::start(limit, move |jobs| {
+        sizes.observe(f64::from(u32::try_from(jobs.len()).unwrap_or(u32::MAX)));
         let work = Arc::clone(&work);
         async move { together_or_alone(jobs, &*work).await }
     })

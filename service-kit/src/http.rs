@@ -22,9 +22,11 @@ use uuid::Uuid;
 use crate::auth::Authenticator;
 use crate::crash_point::crash_point;
 use crate::listening;
+use crate::metrics::{Metrics, measure};
 use crate::pool::Database;
 use crate::problem::{self, Problem};
 use crate::problem_types;
+use crate::spans;
 use crate::trace_context;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -58,15 +60,17 @@ pub struct Limits {
     pub max_concurrent_requests: usize,
 }
 
-/// Serves `routes` until `stop`, then finishes what was accepted.
+/// Serves `routes` until `stop`, then finishes what was accepted. Every request is counted in `metrics`.
 pub async fn serve(
     listener: TcpListener,
     routes: Router,
     limits: Limits,
+    metrics: Metrics,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let requests = TaskTracker::new();
-    listening::serve(listener, with_conventions(routes, limits, &requests), stop).await;
+    let routes = with_conventions(routes, limits, &requests).layer(middleware::from_fn_with_state(metrics, measure));
+    listening::serve(listener, routes, stop).await;
     crash_point("connections closed, not stopped");
     requests.close();
     if tokio::time::timeout(FINISH_DEADLINE, requests.wait()).await.is_err() {
@@ -124,17 +128,20 @@ pub fn with_conventions(routes: Router, limits: Limits, requests: &TaskTracker) 
 
 async fn keep_conventions(State(running): State<Running>, mut request: Request, next: Next) -> Response {
     let (uri, id) = (request.uri().clone(), RequestId::of(request.headers()));
-    let span = info_span!("request", method = %request.method(), path = uri.path(), request.id = id.as_str());
+    let (traceparent, mut span) = spans::of_request(&request);
+    let log = info_span!("request", method = %request.method(), path = uri.path(), request.id = id.as_str(),
+        trace.id = trace_context::trace_id(&traceparent));
     request.extensions_mut().insert(id.clone());
     DefaultBodyLimit::max(MAX_BODY_BYTES).apply(&mut request);
     let answering = async {
         match refusal(&request) {
-            None => finish_whatever_the_client_does(running, request, next).await,
+            None => finish_whatever_the_client_does(running, traceparent, request, next).await,
             Some(refusal) => refusal.into_response(),
         }
     };
-    let mut response = problem::render(answering.instrument(span).await, uri.path(), &id);
+    let mut response = problem::render(answering.instrument(log).await, uri.path(), &id);
     response.headers_mut().insert(X_REQUEST_ID, id.0);
+    span.answered(response.status());
     response
 }
 
@@ -176,12 +183,16 @@ impl RequestId {
 ///
 /// A client that hangs up, or the time-out, then drops only the waiting: a handler is never cut off in the middle of
 /// a database call, which sqlx 0.9 can turn into lost writes (<https://github.com/transact-rs/sqlx/issues/4385>).
-async fn finish_whatever_the_client_does(running: Running, request: Request, next: Next) -> Response {
+async fn finish_whatever_the_client_does(
+    running: Running,
+    traceparent: String,
+    request: Request,
+    next: Next,
+) -> Response {
     let Running { requests, limits } = running;
     if requests.len() >= limits.max_concurrent_requests {
         return Problem::overloaded().into_response();
     }
-    let traceparent = trace_context::of_request(request.headers());
     let handler = trace_context::scope(Some(traceparent), next.run(request)).instrument(Span::current());
     match tokio::time::timeout(limits.request_timeout, requests.spawn(handler)).await {
         Ok(Ok(response)) => response,

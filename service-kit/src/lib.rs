@@ -19,6 +19,7 @@ pub mod openapi;
 pub mod page;
 pub mod problem;
 pub mod problem_types;
+pub mod spans;
 pub mod trace_context;
 
 pub mod batcher;
@@ -32,13 +33,19 @@ pub mod message;
 pub mod outbox;
 mod parcel;
 pub mod parked;
+mod queue_lengths;
 mod received;
 pub mod relay;
 pub mod replay;
 
 pub mod admin;
 pub mod metrics;
+mod outbox_routes;
+pub mod overview;
+pub mod page_after;
 mod parked_routes;
+pub mod stored;
+pub mod story;
 
 pub mod crash_point;
 

@@ -19,7 +19,7 @@ pub struct Message {
     order_id: OrderId,
     #[sqlx(json)]
     data: Box<RawValue>,
-    traceparent: Option<String>,
+    pub(crate) traceparent: Option<String>,
 }
 
 impl Message {

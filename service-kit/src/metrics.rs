@@ -1,32 +1,55 @@
 //! What operators watch, in the text format of Prometheus (OpenMetrics 1.0).
 //!
-//! A new metric is a field of [`Metrics`], a line in its `default` and a method that changes it. What the tables know
-//! is read when it is asked for: that is [`Stored`].
+//! What a service counts is registered once with its [`Metrics`]: what both services count, here and in the files below;
+//! what only one does, where it is counted. What the tables, the pool and the kernel know is read when it is asked for:
+//! those are [`Figure`]s.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
-use sqlx::AssertSqlSafe;
 
 use crate::parked::Kind;
-use crate::pool::Database;
+
+mod figures;
+mod messaging;
+mod process;
+mod requests;
+
+pub use figures::{Figure, Figures, figures_of};
+pub(crate) use messaging::Messaging;
+pub(crate) use process::of_process;
+pub(crate) use requests::measure;
 
 /// The media type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// In seconds: from what a lone request takes to where everybody has given up.
+const DURATIONS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+const SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// Histograms of one name that differ in their labels.
+pub type Histograms<Labels> = Family<Labels, Histogram, fn() -> Histogram>;
+
 /// What one service counts. Copies count together.
 #[derive(Clone, Debug)]
-pub struct Metrics {
-    registry: Arc<Registry>,
+pub struct Metrics(Arc<Counted>);
+
+#[derive(Debug)]
+struct Counted {
+    registry: Mutex<Registry>,
+    requests: requests::Requests,
+    messaging: Messaging,
     parked_messages: Family<ParkedLabels, Counter>,
     broker_sessions: Family<SessionLabels, Gauge>,
+    batch_sizes: Histograms<BatcherLabels>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -40,24 +63,59 @@ struct SessionLabels {
     purpose: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BatcherLabels {
+    batcher: String,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::default();
-        Self {
-            parked_messages: register(&mut registry, "parked_messages", "Messages that were parked"),
-            broker_sessions: register(&mut registry, "broker_sessions", "Open sessions with RabbitMQ"),
-            registry: Arc::new(registry),
-        }
+        let registry = &mut Registry::default();
+        let counted = Counted {
+            requests: requests::Requests::registered(registry),
+            messaging: Messaging::registered(registry),
+            parked_messages: register(registry, "parked_messages", "Messages that were parked", Family::default()),
+            broker_sessions: register(registry, "broker_sessions", "Open sessions with RabbitMQ", Family::default()),
+            batch_sizes: register(registry, "batch_size", "How many jobs were done together", sizes()),
+            registry: Mutex::new(std::mem::take(registry)),
+        };
+        Self(Arc::new(counted))
     }
 }
 
-fn register<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
-    let metric = M::default();
+fn register<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
     registry.register(name, help, metric.clone());
     metric
 }
 
+/// Of durations in seconds.
+pub fn durations<Labels: Clone + Eq + std::hash::Hash>() -> Histograms<Labels> {
+    Family::new_with_constructor(|| Histogram::new(DURATIONS))
+}
+
+fn sizes<Labels: Clone + Eq + std::hash::Hash>() -> Histograms<Labels> {
+    Family::new_with_constructor(|| Histogram::new(SIZES))
+}
+
 impl Metrics {
+    /// Counts something that only one service has. The name is that of the README, without the suffix `_total`.
+    pub fn register<M: Metric + Clone>(&self, name: &str, help: &str, metric: M) -> M {
+        register(&mut self.0.registry.lock().unwrap_or_else(PoisonError::into_inner), name, help, metric)
+    }
+
+    /// How many jobs this batcher does together.
+    pub fn batch_sizes(&self, batcher: &str) -> Histogram {
+        self.0.batch_sizes.get_or_create_owned(&BatcherLabels { batcher: batcher.to_owned() })
+    }
+
+    fn requests(&self) -> &requests::Requests {
+        &self.0.requests
+    }
+
+    pub(crate) fn messaging(&self) -> &Messaging {
+        &self.0.messaging
+    }
+
     /// Counts from 0, so that the first message that is parked from this queue is seen as an increase.
     pub(crate) fn watch_queue(&self, queue: &str) {
         for kind in Kind::ALL {
@@ -71,25 +129,26 @@ impl Metrics {
     }
 
     fn parked(&self, queue: &str, kind: Kind) -> Counter {
-        self.parked_messages.get_or_create_owned(&ParkedLabels { queue: queue.to_owned(), kind: kind.name() })
+        self.0.parked_messages.get_or_create_owned(&ParkedLabels { queue: queue.to_owned(), kind: kind.name() })
     }
 
     /// The sessions that are open for this purpose: none at first.
     pub(crate) fn sessions(&self, purpose: &str) -> Gauge {
-        self.broker_sessions.get_or_create_owned(&SessionLabels { purpose: purpose.to_owned() })
+        self.0.broker_sessions.get_or_create_owned(&SessionLabels { purpose: purpose.to_owned() })
     }
 
-    /// Everything, and what is stored if that is known.
-    pub fn text(&self, stored: Option<&Stored>) -> Result<String, fmt::Error> {
+    /// Everything that is counted, and `figures`.
+    pub fn text(&self, figures: &[Figure]) -> Result<String, fmt::Error> {
         let mut text = String::new();
-        encode_registry(&mut text, &self.registry)?;
-        encode_registry(&mut text, &registry_of(stored))?;
+        encode_registry(&mut text, &self.0.registry.lock().unwrap_or_else(PoisonError::into_inner))?;
+        encode_registry(&mut text, &figures::registry_of(figures))?;
         encode_eof(&mut text)?;
         Ok(text)
     }
 }
 
 /// Counts one as long as it lives.
+#[derive(Debug)]
 pub(crate) struct Present(Gauge);
 
 impl Present {
@@ -105,42 +164,9 @@ impl Drop for Present {
     }
 }
 
-/// What the tables of one service say at this moment.
-#[derive(Debug, sqlx::FromRow)]
-pub struct Stored {
-    parked_rows: i64,
-    outbox_events: i64,
-    outbox_oldest_age_seconds: f64,
-}
-
-impl Stored {
-    /// Looks into the tables of `schema`.
-    pub async fn read(database: &Database, schema: &'static str) -> Result<Self, sqlx::Error> {
-        let statement = format!(
-            "select (select count(*) from {schema}.parked) as parked_rows, count(*) as outbox_events,
-                 coalesce(extract(epoch from greatest(now() - min(created_at), '0')), 0)::float8
-                     as outbox_oldest_age_seconds
-             from {schema}.outbox"
-        );
-        sqlx::query_as(AssertSqlSafe(statement)).fetch_one(database).await
-    }
-}
-
-/// A gauge that is not known is left out: a number that is no longer true would be believed.
-fn registry_of(stored: Option<&Stored>) -> Registry {
-    let mut registry = Registry::default();
-    let answers: Gauge = register(&mut registry, "database_up", "Whether PostgreSQL has answered just now");
-    answers.set(stored.is_some().into());
-    if let Some(stored) = stored {
-        let parked: Gauge = register(&mut registry, "parked_rows", "Messages that are parked now");
-        parked.set(stored.parked_rows);
-        let events: Gauge = register(&mut registry, "outbox_events", "Events that have no receipt yet");
-        events.set(stored.outbox_events);
-        let (name, help) = ("outbox_oldest_age_seconds", "How long the oldest of them has been there");
-        let age: Gauge<f64, AtomicU64> = register(&mut registry, name, help);
-        age.set(stored.outbox_oldest_age_seconds);
-    }
-    registry
+/// Seconds, as Prometheus wants them.
+pub(crate) fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
 }
 
 #[cfg(test)]
@@ -152,28 +178,24 @@ mod tests {
         let metrics = Metrics::default();
         metrics.watch_queue("a-queue");
         metrics.count_parked("a-queue", Kind::Impossible);
+        metrics.batch_sizes("placing").observe(3.0);
         let open = Present::in_gauge(metrics.sessions("consumer"));
-        let stored = Stored { parked_rows: 2, outbox_events: 3, outbox_oldest_age_seconds: 1.5 };
-        let text = metrics.text(Some(&stored)).expect("a text");
+        let text = metrics.text(&[Figure::count("outbox_events", "Events", 3)]).expect("a text");
         for line in [
             "# TYPE parked_messages counter",
             r#"parked_messages_total{queue="a-queue",kind="impossible"} 1"#,
             r#"parked_messages_total{queue="a-queue",kind="malformed"} 0"#,
             r#"broker_sessions{purpose="consumer"} 1"#,
-            "database_up 1",
-            "parked_rows 2",
+            r#"batch_size_bucket{le="2.0",batcher="placing"} 0"#,
+            r#"batch_size_bucket{le="4.0",batcher="placing"} 1"#,
+            "# TYPE outbox_events gauge",
             "outbox_events 3",
-            "outbox_oldest_age_seconds 1.5",
             "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
         drop(open);
-        let text = metrics.text(None).expect("a text");
-        assert!(text.contains("broker_sessions{purpose=\"consumer\"} 0\n"), "{text}");
-        assert!(
-            text.contains("database_up 0\n") && !text.contains("outbox") && !text.contains("parked_rows"),
-            "{text}"
-        );
+        let text = metrics.text(&[]).expect("a text");
+        assert!(text.contains("broker_sessions{purpose=\"consumer\"} 0\n") && !text.contains("outbox"), "{text}");
     }
 }

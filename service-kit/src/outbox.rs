@@ -5,7 +5,9 @@
 //! is never the only one that has an event, and may lose its disk. What has no receipt is published again; at worst an
 //! event comes twice, and consumers take no notice of a repeat.
 
+use chrono::{DateTime, Utc};
 use lapin::types::ShortString;
+use serde::Serialize;
 use shared_events::receipt::Receipt;
 use sqlx::AssertSqlSafe;
 use tokio::sync::mpsc;
@@ -22,6 +24,22 @@ use crate::replay::{self, Asked, NotTaken, Replay, Replays};
 pub(crate) const BATCH: usize = 500;
 /// What waits in memory while the relay is busy. What does not fit is left to the sweeper.
 const HANDED_OVER: usize = 1024;
+
+/// How many events an operator makes due at a time.
+const MADE_DUE: usize = 10_000;
+
+/// An event that has no receipt yet, as operators see it.
+#[derive(Debug, Serialize, sqlx::FromRow)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Unsettled {
+    pub(crate) id: Uuid,
+    event: String,
+    order_id: Uuid,
+    traceparent: Option<String>,
+    created_at: DateTime<Utc>,
+    /// When the relay publishes it again.
+    next_attempt_at: DateTime<Utc>,
+}
 
 /// A service's own end of its outbox.
 #[derive(Clone)]
@@ -130,6 +148,27 @@ impl Table {
             self.schema
         );
         sqlx::query(AssertSqlSafe(statement)).bind(ids).execute(&self.database).await.map(drop)
+    }
+
+    /// Up to `limit` events with greater ids than `after`, the oldest first.
+    pub(crate) async fn list(&self, after: Uuid, limit: i64) -> Result<Vec<Unsettled>, sqlx::Error> {
+        let statement = format!(
+            "select id, event, order_id, traceparent, created_at, next_attempt_at from {}.outbox
+             where id > $1 order by id limit $2",
+            self.schema
+        );
+        sqlx::query_as(AssertSqlSafe(statement)).bind(after).bind(limit).fetch_all(&self.database).await
+    }
+
+    /// Makes the oldest events due at once, also those that have been published a moment ago; answers how many.
+    pub(crate) async fn make_due(&self) -> Result<u64, sqlx::Error> {
+        let schema = self.schema;
+        let statement = format!(
+            "update {schema}.outbox set next_attempt_at = now()
+             where id in (select id from {schema}.outbox order by id limit {MADE_DUE} for update skip locked)"
+        );
+        let updated = sqlx::query(AssertSqlSafe(statement)).execute(&self.database).await?;
+        Ok(updated.rows_affected())
     }
 
     /// Deletes events that are settled.

@@ -1,20 +1,19 @@
 //! The routes of parked messages: look at them, replay them, discard them.
 
-use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::info;
 
 use crate::admin::Admin;
-use crate::page::limit_of;
+use crate::page_after::PageAfter;
 use crate::parked::{self, Row};
-use crate::problem::{FieldError, Problem};
+use crate::problem::Problem;
 use crate::problem_types::admin;
 use crate::replay::Replay;
 
@@ -27,14 +26,9 @@ pub fn routes(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-async fn list_parked(State(admin): State<Admin>, page: PageAfter) -> Result<Json<Value>, Problem> {
-    let limit = usize::from(page.limit);
-    // One more than the page holds tells whether another page follows.
-    let mut rows = parked::list(&admin.database, admin.schema, page.after, i64::from(page.limit) + 1).await?;
-    let has_more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_after = rows.last().filter(|_| has_more).map(|last| last.id);
-    Ok(Json(json!({"data": rows, "page": {"limit": limit, "nextAfter": next_after}})))
+async fn list_parked(State(admin): State<Admin>, page: PageAfter<i64>) -> Result<Json<Value>, Problem> {
+    let rows = parked::list(&admin.database, admin.schema, page.after, page.rows_to_read()).await?;
+    Ok(page.page(rows, |row| row.id))
 }
 
 async fn find_parked(State(admin): State<Admin>, id: RowId) -> Result<Json<Value>, Problem> {
@@ -101,38 +95,5 @@ impl<S: Send + Sync> FromRequestParts<S> for RowId {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let id = Path::<String>::from_request_parts(parts, state).await.ok();
         Ok(Self(id.and_then(|Path(id)| id.parse().ok())))
-    }
-}
-
-/// What part of the list is asked for: rows that were parked later than `after`, the oldest first.
-struct PageAfter {
-    limit: u16,
-    after: i64,
-}
-
-#[derive(Deserialize)]
-struct Parameters {
-    limit: Option<String>,
-    after: Option<String>,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for PageAfter {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let Query(parameters) = Query::<Parameters>::try_from_uri(&parts.uri).map_err(|_| {
-            let detail = "give limit and after at most once each, percent-encoded";
-            Problem::validation_failed(&[FieldError::new("", "invalid_query", detail)])
-        })?;
-        let limit = limit_of(parameters.limit.as_deref());
-        let after = parameters.after.map_or(Ok(0), |after| after.parse());
-        let after = after.map_err(|_| FieldError::new("/after", "invalid_value", "must be the id of a parked message"));
-        match (limit, after) {
-            (Ok(limit), Ok(after)) => Ok(Self { limit, after }),
-            (limit, after) => {
-                let errors: Vec<FieldError> = limit.err().into_iter().chain(after.err()).collect();
-                Err(Problem::validation_failed(&errors))
-            }
-        }
     }
 }

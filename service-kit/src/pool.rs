@@ -19,10 +19,14 @@ use anyhow::Context;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
 use sqlx::{ConnectOptions, Connection, Describe, Either, Execute, Executor, PgPool, SqlStr};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::warn;
+
+use crate::metrics::{Figure, Present};
 
 /// How long a unit of work waits for a connection that is free or new.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -53,6 +57,14 @@ struct Login {
     options: PgConnectOptions,
     max_connections: u32,
     current: RwLock<Current>,
+    usage: Usage,
+}
+
+/// What is asked of the connections.
+#[derive(Debug, Default)]
+struct Usage {
+    running: Gauge,
+    waits: Counter,
 }
 
 #[derive(Clone, Debug)]
@@ -70,7 +82,7 @@ impl Database {
             .options([("statement_timeout", STATEMENT_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)])
             .options(PLANNER);
         let current = RwLock::new(Current { pool: new_pool(&options, max_connections), generation: 0 });
-        let login = Arc::new(Login { options, max_connections, current });
+        let login = Arc::new(Login { options, max_connections, current, usage: Usage::default() });
         tokio::spawn(visit(Arc::downgrade(&login)));
         Ok(Self(login))
     }
@@ -78,6 +90,29 @@ impl Database {
     /// Waits for what is running and closes all connections.
     pub async fn close(&self) {
         self.current().pool.close().await;
+    }
+
+    /// How the connections are used.
+    pub(crate) fn figures(&self) -> [Figure; 5] {
+        let Login { max_connections, usage, .. } = &*self.0;
+        let pool = self.current().pool;
+        let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
+        [
+            Figure::count("database_connections_open", "Open connections to PostgreSQL", pool.size().into()),
+            Figure::count("database_connections_idle", "Those of them that nothing uses", idle),
+            Figure::count("database_connections_max", "How many may be open", (*max_connections).into()),
+            Figure::count("database_statements_running", "Statements, those that wait included", usage.running.get()),
+            Figure::total("database_waits", "Statements that had to wait for a connection", usage.waits.get()),
+        ]
+    }
+
+    /// A statement begins; it has a connection at once unless all are taken.
+    fn begin(&self) -> Present {
+        let Login { max_connections, usage, .. } = &*self.0;
+        if usage.running.get() >= i64::from(*max_connections) {
+            usage.waits.inc();
+        }
+        Present::in_gauge(usage.running.clone())
     }
 
     fn current(&self) -> Current {
@@ -157,11 +192,11 @@ impl<'c> Executor<'c> for &Database {
         let (database, Current { pool, generation }) = (self.clone(), self.current());
         let deadline = Instant::now() + ANSWER_DEADLINE;
         let rows = pool.fetch_many(query);
-        stream::try_unfold(rows, move |mut rows| {
+        stream::try_unfold((rows, self.begin()), move |(mut rows, running)| {
             let database = database.clone();
             async move {
                 let row = database.in_time(generation, deadline, rows.try_next()).await?;
-                Ok(row.map(|row| (row, rows)))
+                Ok(row.map(|row| (row, (rows, running))))
             }
         })
         .boxed()
@@ -174,7 +209,13 @@ impl<'c> Executor<'c> for &Database {
     {
         let Current { pool, generation } = self.current();
         let row = pool.fetch_optional(query);
-        self.clone().in_time(generation, Instant::now() + ANSWER_DEADLINE, row).boxed()
+        let (database, running) = (self.clone(), self.begin());
+        async move {
+            let answered = database.in_time(generation, Instant::now() + ANSWER_DEADLINE, row).await;
+            drop(running);
+            answered
+        }
+        .boxed()
     }
 
     fn prepare_with<'e>(

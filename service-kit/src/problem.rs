@@ -187,6 +187,8 @@ impl From<sqlx::Error> for Problem {
 /// Writes a [`Problem`] as `application/problem+json` with the path and the id of its request. Any other answer stays.
 pub(crate) fn render(mut response: Response, instance: &str, request_id: &RequestId) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        // For whoever counts it.
+        response.extensions_mut().insert(problem.kind);
         let body = problem.into_body(instance, request_id.as_str()).to_string();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         *response.body_mut() = body.into();

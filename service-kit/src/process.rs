@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::settings::Settings;
-use crate::telemetry;
+use crate::{spans, telemetry};
 
 /// The longest that an orderly stop may take, so that nine seconds are not exceeded; `docker stop` kills after ten.
 const STOP_DEADLINE: Duration = Duration::from_millis(8_500);
@@ -31,6 +31,7 @@ pub enum Command {
 ///
 /// A second signal, or a stop that takes too long, ends the process at once.
 pub fn main<Service>(
+    name: &'static str,
     settings: &Settings,
     command: Option<Command>,
     service: impl FnOnce(CancellationToken) -> Service,
@@ -40,18 +41,22 @@ where
 {
     match command {
         Some(Command::Healthcheck) => healthcheck(settings.admin_addr),
-        Some(Command::Migrate) | None => serve(settings, service),
+        Some(Command::Migrate) | None => serve(name, settings, service),
     }
 }
 
-fn serve<Service>(settings: &Settings, service: impl FnOnce(CancellationToken) -> Service) -> ExitCode
+fn serve<Service>(
+    name: &'static str,
+    settings: &Settings,
+    service: impl FnOnce(CancellationToken) -> Service,
+) -> ExitCode
 where
     Service: Future<Output = anyhow::Result<()>>,
 {
     #[cfg(feature = "crash-points")]
     crate::crash_point::watch(settings.crash_points.clone());
-    if let Err(problem) = telemetry::start(settings) {
-        eprintln!("RUST_LOG: {problem:#}");
+    if let Err(problem) = telemetry::start(settings, name) {
+        eprintln!("{problem:#}");
         return ExitCode::FAILURE;
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -67,6 +72,7 @@ where
         service(stop).await
     });
     runtime.shutdown_background();
+    spans::stop();
     match outcome {
         Ok(()) => {
             info!("stopped");

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::pin::{Pin, pin};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::bail;
 use chrono::TimeDelta;
@@ -24,6 +24,7 @@ use crate::crash_point::crash_point;
 use crate::message::Message;
 use crate::outbox::{Addressed, BATCH, Table, ToSend};
 use crate::parcel;
+use crate::spans;
 
 /// Where events come thick, those of so long travel together: a message costs the broker, and a batch its consumer, about
 /// the same whatever is in it.
@@ -38,6 +39,13 @@ const CROWD: u32 = 500;
 const BROKER_DEADLINE: Duration = Duration::from_secs(5);
 /// How long after the stop the rest of the service may take to end, if a client keeps hold of it.
 const LAST_CALL: Duration = Duration::from_secs(8);
+
+/// Whether events are published as soon as they are committed, or because they have no receipt yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Time {
+    First,
+    Again,
+}
 
 /// Publishes the outbox of one schema.
 pub struct Relay {
@@ -90,7 +98,7 @@ impl Relay {
                     // What has waited here through an outage is left to the sweeper, which has it too.
                     let messages = committed.drain(..).flatten().filter(|message| message.age() < SWEEP_AFTER);
                     let messages: Vec<_> = messages.collect();
-                    self.publish(session, &messages).await?;
+                    self.publish(session, &messages, Time::First).await?;
                     if messages.len() > 1 {
                         tokio::time::sleep(EVENTS_PERIOD).await;
                     }
@@ -129,7 +137,7 @@ impl Relay {
                 Ok(messages) if messages.is_empty() => return Ok(()),
                 Ok(messages) => {
                     info!(messages = messages.len(), "publishing events that have no receipt");
-                    self.publish(session, &messages).await?;
+                    self.publish(session, &messages, Time::Again).await?;
                 }
                 Err(problem) => {
                     warn!(%problem, "the outbox cannot be read");
@@ -153,12 +161,21 @@ impl Relay {
 
     /// Publishes events and waits for the broker's confirms. What it did not take comes up again soon, here or at
     /// another replica.
-    async fn publish(&self, session: &Session, messages: &[Message]) -> anyhow::Result<()> {
+    async fn publish(&self, session: &Session, messages: &[Message], time: Time) -> anyhow::Result<()> {
+        let (metrics, exchange) = (self.broker.metrics.messaging(), self.broker.topology.exchange());
         for batch in messages.chunks(BATCH) {
+            let (began, began_at) = (Instant::now(), SystemTime::now());
             let publishing = self.publish_and_confirm(&session.channel, batch);
             let outcome = session.within(BROKER_DEADLINE, "publishing", publishing).await;
+            if outcome.is_ok() {
+                metrics.confirms().observe(began.elapsed().as_secs_f64());
+            }
             let is_unconfirmed = |id: &Uuid| !outcome.as_ref().is_ok_and(|confirmed| confirmed.contains(id));
             let unconfirmed: Vec<Uuid> = batch.iter().map(|message| message.id).filter(is_unconfirmed).collect();
+            for message in batch.iter().filter(|message| !is_unconfirmed(&message.id)) {
+                metrics.count_published(&message.event, time == Time::Again);
+                drop(spans::of_publishing(message, &exchange, batch.len()).since(began_at));
+            }
             if !unconfirmed.is_empty()
                 && let Err(problem) = self.table.release(&unconfirmed).await
             {

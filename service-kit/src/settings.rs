@@ -84,6 +84,14 @@ pub struct Settings {
     #[arg(long, env, default_value = "info", value_name = "FILTER")]
     pub rust_log: String,
 
+    /// Where spans are sent by OTLP over HTTP, for example <http://localhost:4318>; nowhere unless set.
+    #[arg(long, env, value_name = "URL")]
+    pub otel_exporter_otlp_endpoint: Option<String>,
+
+    /// Which share of the traces that begin here is sent, from 0 to 1. Of those that a client began, the client decides.
+    #[arg(long, env, default_value_t = 1.0, value_name = "RATIO")]
+    pub otel_traces_sampler_arg: f64,
+
     /// The folder in which tests arm crash points.
     #[cfg(feature = "crash-points")]
     #[arg(long, env, hide = true)]

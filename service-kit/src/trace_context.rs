@@ -18,16 +18,35 @@ pub async fn scope<Work: Future>(traceparent: Option<String>, work: Work) -> Wor
     TRACEPARENT.scope(traceparent, work).await
 }
 
-/// The trace that a request names, or a new one. Two names are none.
-pub fn of_request(headers: &HeaderMap) -> String {
+/// The trace that a request names, if it does. Two names are none.
+pub fn of_request(headers: &HeaderMap) -> Option<String> {
     let mut given = headers.get_all("traceparent").iter();
-    let (Some(value), None) = (given.next(), given.next()) else { return new_traceparent() };
-    value.to_str().ok().and_then(known_part).unwrap_or_else(new_traceparent)
+    let (Some(value), None) = (given.next(), given.next()) else { return None };
+    value.to_str().ok().and_then(known_part)
 }
 
-fn new_traceparent() -> String {
-    let span = Uuid::new_v4().as_u64_pair().0;
-    format!("00-{}-{span:016x}-01", Uuid::new_v4().simple())
+/// A new trace.
+pub fn new_traceparent() -> String {
+    format!("00-{}-{}-01", Uuid::new_v4().simple(), new_span())
+}
+
+/// A new span of the same trace.
+pub fn child(traceparent: &str) -> String {
+    format!("00-{}-{}-{}", trace_id(traceparent), new_span(), traceparent.get(53..55).unwrap_or("01"))
+}
+
+/// The part that is the same in all of a trace.
+pub fn trace_id(traceparent: &str) -> &str {
+    traceparent.get(3..35).unwrap_or_default()
+}
+
+/// The same of a row that may have none, for the log.
+pub fn id_of(traceparent: Option<&String>) -> &str {
+    traceparent.map_or("", |traceparent| trace_id(traceparent))
+}
+
+fn new_span() -> String {
+    format!("{:016x}", Uuid::new_v4().as_u64_pair().0)
 }
 
 /// What version 00 says of a `traceparent`. A later version may have more behind it, and means the same by the rest.
@@ -54,18 +73,18 @@ mod tests {
         let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let mut headers = HeaderMap::new();
         headers.insert("traceparent", given.parse().expect("a header"));
-        assert_eq!(of_request(&headers), given);
+        assert_eq!(of_request(&headers).as_deref(), Some(given));
         headers.insert(
             "traceparent",
             "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more".parse().expect("a header"),
         );
-        assert_eq!(of_request(&headers), given);
+        assert_eq!(of_request(&headers).as_deref(), Some(given));
         headers.append("traceparent", given.parse().expect("a header"));
-        assert_ne!(of_request(&headers), given, "two are none");
+        assert_eq!(of_request(&headers), None, "two are none");
     }
 
     #[test]
-    fn anything_else_starts_a_new_trace() {
+    fn anything_else_names_no_trace() {
         for given in [
             "",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
@@ -76,20 +95,28 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert("traceparent", given.parse().expect("a header"));
-            let made = of_request(&headers);
-            assert_ne!(made, given);
-            assert_eq!(known_part(&made).as_ref(), Some(&made));
+            assert_eq!(of_request(&headers), None, "{given}");
         }
+    }
+
+    #[test]
+    fn what_is_made_here_is_understood_here() {
+        let made = new_traceparent();
+        assert_eq!(known_part(&made).as_ref(), Some(&made));
+        let below = child(&made);
+        assert_eq!(known_part(&below).as_ref(), Some(&below));
+        assert_eq!(trace_id(&below), trace_id(&made));
+        assert_ne!(below, made);
     }
 
     proptest! {
         #[test]
-        fn any_header_leads_to_a_trace(
+        fn any_header_names_a_trace_or_none(
             text in "([0-9a-f]{2}-[0-9a-f]{31,33}-[0-9a-f]{15,17}-[0-9a-f]{2}|[0-9a-fx-]{0,60}|[ -~]{0,60})",
         ) {
             let headers = HeaderMap::from_iter([("traceparent".parse().expect("a name"), text.parse().expect("a header"))]);
             let trace = of_request(&headers);
-            prop_assert_eq!(known_part(&trace), Some(trace));
+            prop_assert_eq!(trace.as_deref().and_then(known_part), trace);
         }
     }
 }

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::routing::get;
 use service_kit::http::{self, Limits};
 use service_kit::listening;
+use service_kit::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +48,7 @@ async fn an_open_connection_is_answered_after_the_stop_and_then_closed() {
 async fn serve(listener: tokio::net::TcpListener, stop: CancellationToken) {
     let limits = Limits { request_timeout: Duration::from_secs(5), max_concurrent_requests: 8 };
     let routes = Router::new().route("/", get(async || "here"));
-    http::serve(listener, routes, limits, stop).await.expect("an orderly end");
+    http::serve(listener, routes, limits, Metrics::default(), stop).await.expect("an orderly end");
 }
 
 async fn is_refused(address: SocketAddr) -> bool {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde_json::Value;
-use ureq::Agent;
-use ureq::http::Request;
+use ureq::http::{Request, Response};
+use ureq::{Agent, Body};
 
 use crate::services;
 use crate::state::{self, Phase, Process};
@@ -60,18 +60,20 @@ impl Admin {
 
     /// The body of the answer; `None` if it is 404.
     pub(crate) fn ask(&self, service: Service, method: &str, path: &str) -> Result<Option<Value>> {
+        let request = self.request(service, method, path)?.body(())?;
+        read(service, self.agent.run(request))
+    }
+
+    /// Posts JSON.
+    pub(crate) fn tell(&self, service: Service, path: &str, news: &Value) -> Result<()> {
+        let request = self.request(service, "POST", path)?.header("Content-Type", "application/json");
+        let answer = read(service, self.agent.run(request.body(news.to_string())?))?;
+        answer.map(drop).with_context(|| format!("{} does not know {path}", service.process()))
+    }
+
+    fn request(&self, service: Service, method: &str, path: &str) -> Result<ureq::http::request::Builder> {
         let url = format!("http://127.0.0.1:{}{path}", self.port(service)?);
-        let request = Request::builder().method(method).uri(url);
-        let request = request.header("Authorization", format!("Bearer {}", token())).body(())?;
-        let mut answer = self.agent.run(request).with_context(|| format!("{} does not answer", service.process()))?;
-        let status = answer.status().as_u16();
-        let body: Value = answer.body_mut().read_json().unwrap_or_default();
-        match status {
-            200..=299 => Ok(Some(body)),
-            404 => Ok(None),
-            401 => bail!("{} has another ADMIN_TOKEN: set the same in the environment", service.process()),
-            _ => bail!("{}: {}: {}", service.process(), text(&body["title"]), text(&body["detail"])),
-        }
+        Ok(Request::builder().method(method).uri(url).header("Authorization", format!("Bearer {}", token())))
     }
 
     /// Any replica will do, best one that runs.
@@ -80,6 +82,19 @@ impl Admin {
         let running = replicas().find(|process| process.state == Phase::Running).or_else(|| replicas().next());
         let port = running.and_then(|process| process.ports.get(1)).copied();
         port.with_context(|| format!("the stack has no {}", service.process()))
+    }
+}
+
+/// The body of an answer; `None` if it is 404.
+fn read(service: Service, answer: Result<Response<Body>, ureq::Error>) -> Result<Option<Value>> {
+    let mut answer = answer.with_context(|| format!("{} does not answer", service.process()))?;
+    let status = answer.status().as_u16();
+    let body: Value = answer.body_mut().read_json().unwrap_or_default();
+    match status {
+        200..=299 => Ok(Some(body)),
+        404 => Ok(None),
+        401 => bail!("{} has another ADMIN_TOKEN: set the same in the environment", service.process()),
+        _ => bail!("{}: {}: {}", service.process(), text(&body["title"]), text(&body["detail"])),
     }
 }
 

@@ -4,6 +4,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
+use crate::alerts;
 use crate::console;
 use crate::docs;
 use crate::paths;
@@ -19,11 +20,12 @@ enum Outcome {
 /// A step's name and what it does.
 type Step = (&'static str, fn() -> Result<Outcome>);
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     ("format", || run(paths::cargo().args(["fmt", "--all", "--check"]))),
     ("lints, generated files", || run(Command::new(paths::ourselves()).args(["prepare", "--check"]))),
     ("documents of the API", || run(&mut docs::command(&["--check"]))),
     ("console", || Ok(console())),
+    ("alert rules", || Ok(if alerts::are_sound()? { Outcome::Passed } else { Outcome::Failed })),
     ("bans, licences, sources", || deny(&["bans", "licenses", "sources"])),
     ("advisories", advisories),
 ];

@@ -70,6 +70,15 @@ pub(crate) fn load_generator() -> Result<PathBuf> {
     find().context("wrk is missing")
 }
 
+/// What checks and tests alert rules, installed if need be.
+pub(crate) fn promtool() -> Result<PathBuf> {
+    let find = || paths::program("promtool");
+    if find().is_none() {
+        install(&["prometheus"])?;
+    }
+    find().context("promtool is missing")
+}
+
 /// Makes sure that Python can make an environment of its own.
 pub(crate) fn python() -> Result<()> {
     let is_there = quiet(Path::new("python3"), &["-c", "import ensurepip, venv"]);

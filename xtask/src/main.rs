@@ -10,12 +10,16 @@ mod up;
 
 mod backup;
 mod down;
+mod in_doubt;
 mod logs;
+mod outbox;
+mod overview;
 mod parked;
 mod ps;
 mod reconcile;
 mod restore;
 mod retire;
+mod story;
 mod token;
 
 mod bench;
@@ -41,6 +45,7 @@ mod rabbitmq;
 mod services;
 
 mod admin;
+mod alerts;
 mod install;
 mod leftovers;
 mod paths;
@@ -68,6 +73,16 @@ enum Task {
     Logs(logs::Options),
     /// Compare the orders, the payments, the ledger and the card processor's book, and list every difference.
     Reconcile(reconcile::Options),
+    /// Print how both services stand.
+    Overview(overview::Options),
+    /// Tell everything that is known of one order, in the order in which it happened.
+    Story(story::Options),
+    /// List the events that have no receipt yet, or publish them again.
+    #[command(subcommand)]
+    Outbox(outbox::Command),
+    /// List the payments that the card processor has not answered for, or ask it now.
+    #[command(subcommand)]
+    InDoubt(in_doubt::Command),
     /// List, show, replay or discard the messages that could not be applied.
     #[command(subcommand)]
     Parked(parked::Command),
@@ -108,6 +123,10 @@ fn main() -> ExitCode {
         Task::Ps(options) => ps::run(&options),
         Task::Logs(options) => logs::run(&options),
         Task::Reconcile(options) => reconcile::run(&options),
+        Task::Overview(options) => overview::run(&options),
+        Task::Story(options) => story::run(&options),
+        Task::Outbox(command) => outbox::run(&command),
+        Task::InDoubt(command) => in_doubt::run(&command),
         Task::Parked(command) => parked::run(&command),
         Task::Backup(options) => backup::run(&options),
         Task::Restore(options) => restore::run(&options),

@@ -2,13 +2,15 @@
 //! What is compared is said in `reconcile.sql`, which can also be run by hand.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::Map;
+use serde_json::{Map, json};
 
+use crate::admin::{Admin, Service};
 use crate::paths::StackDir;
 use crate::{postgres, print, probe, state};
 
@@ -33,6 +35,8 @@ pub(crate) struct Options {
 /// What was compared, and what did not agree.
 #[derive(Default, Serialize)]
 pub(crate) struct Report {
+    /// Of the ledger's accounts, in minor units.
+    pub(crate) balances: Map<String, serde_json::Value>,
     pub(crate) compared: Map<String, serde_json::Value>,
     pub(crate) differences: Vec<Difference>,
 }
@@ -49,12 +53,18 @@ pub(crate) struct Difference {
 #[derive(Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 enum Row {
+    Balance { kind: String, found: String },
     Compared { kind: String, found: String },
     Difference(Difference),
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let report = compare(&options.database()?, options.grace)?;
+    if options.database_url.is_none()
+        && let Err(problem) = keep(&options.dir.open()?, &report)
+    {
+        print::err(format_args!("the result is shown here only, since it could not be kept: {problem:#}"));
+    }
     let text = if options.json { serde_json::to_string_pretty(&report)? } else { report.text() };
     print::out(text);
     Ok(if report.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -74,6 +84,13 @@ impl Options {
     }
 }
 
+/// The payments service keeps what was found, for its overview and its metrics.
+fn keep(dir: &Path, report: &Report) -> Result<()> {
+    let Report { balances, compared, differences } = report;
+    let found = json!({"differences": differences.len(), "compared": compared, "balances": balances});
+    Admin::of_stack(dir)?.tell(Service::Payments, "/reconciliations", &found)
+}
+
 pub(crate) fn compare(database: &str, grace: Duration) -> Result<Report> {
     let grace = format!("set reconcile.grace = '{} s'", grace.as_secs_f64());
     // A row for each line, whatever is in it.
@@ -83,6 +100,7 @@ pub(crate) fn compare(database: &str, grace: Duration) -> Result<Report> {
     let mut report = Report::default();
     for line in output.lines() {
         match serde_json::from_str(line)? {
+            Row::Balance { kind, found } => drop(report.balances.insert(kind, found.parse::<i64>()?.into())),
             Row::Compared { kind, found } => drop(report.compared.insert(kind, found.parse::<u64>()?.into())),
             Row::Difference(difference) => report.differences.push(difference),
         }
@@ -95,6 +113,9 @@ impl Report {
         let mut text = String::new();
         for (what, count) in &self.compared {
             let _ = writeln!(text, "{:<20} {:>10}", what.replace('_', " "), count.to_string());
+        }
+        for (account, amount) in &self.balances {
+            let _ = writeln!(text, "{:<20} {:>10}", account.replace('_', " "), amount.to_string());
         }
         text.push('\n');
         for Difference { kind, order_id, expected, found } in &self.differences {

@@ -1,6 +1,7 @@
 -- Compares the orders, the payments, the ledger and the card processor's book with each other.
 --
--- One statement, and so one snapshot of all schemas. Its rows are how much was 'compared', and every 'difference'.
+-- One statement, and so one snapshot of all schemas. Its rows are the 'balance' of each account of the ledger, how much
+-- was 'compared', and every 'difference'.
 --
 -- What a service writes with one statement agrees at any moment, and so does what is always written after something
 -- else was read. What an event has yet to carry over is in flight while the last change is younger than the grace
@@ -223,6 +224,8 @@ from (
         union all select 5, 'charges_in_book', (select count(*) from sandbox.charges)
         union all select 6, 'in_flight', (select count(distinct order_id) from judged where is_in_flight)
     ) as counted (place, kind, found)
+    union all
+    select 'balance', 0, account || ' ' || currency, null, null, sum(amount)::text from payments.ledger group by account, currency
     union all
     select 'difference', 0, kind, order_id, expected, found from judged where not is_in_flight
 ) as report

@@ -7,6 +7,7 @@ use orders_service::config::Config;
 use orders_service::{App, EVENTS, MIGRATOR, SCHEMA, http, openapi, payment_events};
 use serde_json::{Value, json};
 use service_kit::broker::Broker;
+use service_kit::metrics::Metrics;
 use service_kit::outbox;
 use service_kit::pool::Database;
 use service_kit::testing::events::EventStream;
@@ -57,7 +58,7 @@ impl TestApp {
         let database = Database::connect_lazy(&url, 4).expect("a pool");
         let broker = Broker::new(&config.settings, "orders-service", EVENTS).expect("a broker");
         let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA, EVENTS);
-        let app = App::new(database, outbox, &config).expect("sound settings");
+        let app = App::new(database, outbox, &Metrics::default(), &config).expect("sound settings");
         let stop = CancellationToken::new();
         tokio::spawn(app.live.clone().run(stop.clone()));
         let client = Client::documented(http::routes(app.clone()), openapi::description());

@@ -1,6 +1,7 @@
 //! The orders service with its real database, from its routes to its rows.
 
 mod helpers;
+mod operator;
 
 mod access;
 mod cancel_order;
@@ -9,6 +10,7 @@ mod documented;
 mod idempotency;
 mod interleavings;
 mod lists;
+mod operations;
 mod parked;
 mod payment_processed;
 mod plans;

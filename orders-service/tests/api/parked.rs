@@ -1,24 +1,16 @@
 //! What operators can ask for: parked messages with a token, metrics and health without.
 
-use std::time::Duration;
-
-use axum::extract::FromRef;
 use axum::http::{Method, StatusCode};
 use orders_service::SCHEMA;
 use serde_json::{Value, json};
-use service_kit::admin::{self, Admin};
-use service_kit::auth::Authenticator;
-use service_kit::http::{Limits, Readiness};
-use service_kit::metrics::Metrics;
+use service_kit::admin::Admin;
 use service_kit::parked::{self, Parked};
 use service_kit::pool::Database;
-use service_kit::testing::{Answer, Client};
-use shared_events::topology::Topology;
 use sqlx::PgPool;
 
 use crate::helpers::TestApp;
+use crate::operator::{Operator, client, message};
 
-const TOKEN: &str = "a-token-of-operators";
 const QUEUE: &str = "payment-processed-event";
 
 #[sqlx::test(migrations = false)]
@@ -146,67 +138,4 @@ async fn metrics_are_answered_without_a_database(database: PgPool) {
     let metrics = client.send(Method::GET, "/metrics", "", &Value::Null).await;
     assert_eq!(metrics.status, StatusCode::OK);
     assert!(metrics.text.contains("\ndatabase_up 0\n") && metrics.text.ends_with("# EOF\n"), "{}", metrics.text);
-}
-
-/// Somebody with the token.
-struct Operator {
-    client: Client,
-    database: Database,
-    test: TestApp,
-}
-
-impl Operator {
-    fn of(test: TestApp) -> Self {
-        let admin = admin_of(&test, TOKEN);
-        Self { client: client(admin), database: test.app.database.clone(), test }
-    }
-
-    fn admin(&self, token: &str) -> Admin {
-        admin_of(&self.test, token)
-    }
-
-    /// Answers the id.
-    async fn park(&self, queue: &str, body: &[u8]) -> i64 {
-        assert!(parked::insert(&self.database, SCHEMA, &message(queue, body)).await.expect("the database answers"));
-        let last = sqlx::query_scalar("select max(id) from orders.parked").fetch_one(&self.database).await;
-        last.expect("the table is read")
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        self.send(Method::GET, path).await
-    }
-
-    async fn send(&self, method: Method, path: &str) -> Answer {
-        self.client.send(method, path, &format!("Bearer {TOKEN}"), &Value::Null).await
-    }
-}
-
-fn client(admin: Admin) -> Client {
-    Client::of_app(admin::routes(admin))
-}
-
-fn admin_of(test: &TestApp, token: &str) -> Admin {
-    let readiness = Readiness::default();
-    readiness.declare();
-    Admin {
-        database: test.app.database.clone(),
-        schema: SCHEMA,
-        readiness,
-        authenticator: Authenticator::from_ref(&test.app),
-        metrics: Metrics::default(),
-        outbox: test.app.outbox.clone(),
-        topology: Topology::default(),
-        token: token.parse().expect("a token"),
-        limits: Limits { request_timeout: Duration::from_secs(20), max_concurrent_requests: 16 },
-    }
-}
-
-fn message(queue: &str, body: &[u8]) -> Parked {
-    Parked {
-        queue: queue.to_owned(),
-        message_id: Some("its-id".to_owned()),
-        body: body.to_vec(),
-        reason: "malformed: it is a test".to_owned(),
-        replay_of: None,
-    }
 }

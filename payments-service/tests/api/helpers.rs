@@ -13,6 +13,7 @@ use payments_service::sandbox::{self, Sandbox};
 use payments_service::{App, EVENTS, MIGRATOR, SCHEMA, http, openapi, order_events, payments, settlement};
 use serde_json::{Value, json};
 use service_kit::broker::Broker;
+use service_kit::metrics::Metrics;
 use service_kit::outbox;
 use service_kit::pool::Database;
 use service_kit::testing::{self, Answer, Client, DEMO_TOKENS, TOKEN};
@@ -89,7 +90,7 @@ impl TestApp {
         let broker = Broker::new(&config.settings, "payments-service", EVENTS).expect("a broker");
         let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA, EVENTS);
         let processor = Arc::new(processor(book.clone()));
-        let app = App::new(database, outbox, processor.clone(), &config).expect("sound settings");
+        let app = App::new(database, outbox, processor.clone(), &Metrics::default(), &config).expect("sound settings");
         let mut paying = app.clone();
         paying.processor_timeout = patience_of_pays.unwrap_or(app.processor_timeout);
         (
@@ -167,7 +168,7 @@ impl TestApp {
     /// Another replica settles what is due.
     pub fn spawn_settlement_elsewhere(&self) -> JoinHandle<()> {
         let App { database, outbox, processor, .. } = self.app.clone();
-        let replica = App::new(database, outbox, processor, &self.config).expect("sound settings");
+        let replica = App::new(database, outbox, processor, &Metrics::default(), &self.config).expect("sound settings");
         tokio::spawn(async move { settlement::settle_due(&replica).await.expect("the database answers") })
     }
 

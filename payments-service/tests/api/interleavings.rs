@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use payments_service::{App, changing, payments};
 use serde_json::json;
+use service_kit::metrics::Metrics;
 use service_kit::testing::RowLock;
 use sqlx::PgPool;
 
@@ -37,7 +38,7 @@ async fn of_two_pays_that_read_the_same_the_second_is_refused(database: PgPool) 
 async fn a_row_that_somebody_holds_delays_the_others_of_its_batch_and_fails_alone(database: PgPool) {
     let service = TestApp::start(database.clone()).await;
     let App { database: ours, outbox, .. } = service.app.clone();
-    let changing = changing::start(ours, outbox, Duration::from_mins(1));
+    let changing = changing::start(ours, outbox, &Metrics::default(), Duration::from_mins(1));
     let [held, before, after] =
         [service.held_payment().await, service.held_payment().await, service.held_payment().await];
     let payments = payments::find_many(&service.app.database, &[held, before, after]).await.expect("an answer");

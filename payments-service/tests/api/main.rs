@@ -11,6 +11,7 @@ mod idempotency;
 mod interleavings;
 mod ledger;
 mod new_orders;
+mod operations;
 mod pay;
 mod pay_at_once;
 mod pay_refusals;

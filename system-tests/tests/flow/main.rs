@@ -14,5 +14,6 @@ mod database_trouble;
 mod encryption;
 mod events;
 mod life_of_an_order;
+mod metrics;
 mod parked;
 mod races;

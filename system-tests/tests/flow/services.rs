@@ -246,14 +246,23 @@ impl Services {
         let waiting = async {
             while !last.lines().any(|found| found == line) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
-                let url = format!("http://{}/metrics", self.admins[1]);
-                let scrape = move || ureq::get(url).call().expect("an answer").body_mut().read_to_string();
-                last = tokio::task::spawn_blocking(scrape).await.expect("no panic").expect("a text");
+                last = scrape(self.admins[1]).await;
             }
         };
         let came_true = tokio::time::timeout(DEADLINE, waiting).await.is_ok();
         assert!(came_true, "{line} does not come up in\n{last}");
     }
+
+    /// The metrics of both services.
+    pub async fn metrics(&self) -> [String; 2] {
+        [scrape(self.admins[0]).await, scrape(self.admins[1]).await]
+    }
+}
+
+async fn scrape(admin: SocketAddr) -> String {
+    let url = format!("http://{admin}/metrics");
+    let scrape = move || ureq::get(url).call().expect("an answer").body_mut().read_to_string();
+    tokio::task::spawn_blocking(scrape).await.expect("no panic").expect("a text")
 }
 
 /// Where `cargo xtask test` has started a broker.

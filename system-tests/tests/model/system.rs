@@ -12,6 +12,7 @@ use payments_service::{order_events, sandbox, settlement};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use service_kit::broker::Broker;
+use service_kit::metrics::Metrics;
 use service_kit::outbox;
 use service_kit::pool::Database;
 use service_kit::testing::{self, Client, TOKEN};
@@ -69,7 +70,7 @@ impl System {
         let pool = Database::connect_lazy(&orders_url, 4).expect("a pool");
         let broker = Broker::new(&config.settings, "orders-service", orders_service::EVENTS).expect("a broker");
         let (outbox, _relay) = outbox::open(pool.clone(), broker, orders_service::SCHEMA, orders_service::EVENTS);
-        let orders = orders_service::App::new(pool, outbox, &config).expect("sound settings");
+        let orders = orders_service::App::new(pool, outbox, &Metrics::default(), &config).expect("sound settings");
 
         let config = settings::payments(&payments_url, &book_url);
         let pool = Database::connect_lazy(&payments_url, 4).expect("a pool");
@@ -77,7 +78,8 @@ impl System {
         let (outbox, _relay) = outbox::open(pool.clone(), broker, payments_service::SCHEMA, payments_service::EVENTS);
         let book = Database::connect_lazy(&book_url, sandbox::CONNECTIONS).expect("a pool");
         let processor = Arc::new(Processor::new(Sandbox::new(book.clone())));
-        let payments = payments_service::App::new(pool, outbox, processor.clone(), &config).expect("sound settings");
+        let payments = payments_service::App::new(pool, outbox, processor.clone(), &Metrics::default(), &config)
+            .expect("sound settings");
 
         Arc::new(Self {
             orders_client: Client::new(orders_service::http::routes(orders.clone())),

@@ -1,0 +1,56 @@
+//! `cargo xtask overview`: how both services stand, on one page.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::admin::{Admin, Service};
+use crate::paths::StackDir;
+use crate::print;
+
+/// What to look at first.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    dir: StackDir,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let admin = Admin::of_stack(&options.dir.open()?)?;
+    let overview = |service| Ok(admin.ask(service, "GET", "/overview")?.context("it has no overview")?["data"].clone());
+    let overviews = Service::ALL.map(overview).into_iter().collect::<Result<Vec<Value>>>()?;
+    print::out(if options.json { serde_json::to_string_pretty(&overviews)? } else { text(&overviews) });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A line for each thing, indented by what it is part of.
+fn text(overviews: &[Value]) -> String {
+    let mut text = String::new();
+    for overview in overviews {
+        let _ = writeln!(text, "{}", overview["service"].as_str().unwrap_or_default());
+        for (name, value) in overview.as_object().into_iter().flatten().filter(|(name, _)| *name != "service") {
+            tell(&mut text, 1, name, value);
+        }
+    }
+    text.trim_end().to_owned()
+}
+
+fn tell(text: &mut String, depth: usize, name: &str, value: &Value) {
+    let indented = format!("{:width$}{name}", "", width = depth * 2);
+    match value {
+        Value::Object(members) => {
+            let _ = writeln!(text, "{indented}");
+            for (name, value) in members {
+                tell(text, depth + 1, name, value);
+            }
+        }
+        Value::Null => drop(writeln!(text, "{indented:<36} none")),
+        Value::String(value) => drop(writeln!(text, "{indented:<36} {value}")),
+        value => drop(writeln!(text, "{indented:<36} {value}")),
+    }
+}
