@@ -16,6 +16,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower_http::request_id::{MakeRequestId, MakeRequestUuid, RequestId};
 use tracing::{Instrument, Span, error, info_span, warn};
 use uuid::Uuid;
 
@@ -127,9 +128,9 @@ pub fn with_conventions(routes: Router, limits: Limits, requests: &TaskTracker) 
 }
 
 async fn keep_conventions(State(running): State<Running>, mut request: Request, next: Next) -> Response {
-    let (uri, id) = (request.uri().clone(), RequestId::of(request.headers()));
+    let (uri, id) = (request.uri().clone(), request_id(&request));
     let (traceparent, mut span) = spans::of_request(&request);
-    let log = info_span!("request", method = %request.method(), path = uri.path(), request.id = id.as_str(),
+    let log = info_span!("request", method = %request.method(), path = uri.path(), request.id = as_text(&id),
         trace.id = trace_context::trace_id(&traceparent));
     request.extensions_mut().insert(id.clone());
     DefaultBodyLimit::max(MAX_BODY_BYTES).apply(&mut request);
@@ -140,7 +141,7 @@ async fn keep_conventions(State(running): State<Running>, mut request: Request, 
         }
     };
     let mut response = problem::render(answering.instrument(log).await, uri.path(), &id);
-    response.headers_mut().insert(X_REQUEST_ID, id.0);
+    response.headers_mut().insert(X_REQUEST_ID, id.into_header_value());
     span.answered(response.status());
     response
 }
@@ -159,24 +160,16 @@ fn refusal(request: &Request) -> Option<Problem> {
 }
 
 /// The name of a request in the logs: the client's own, or else one of ours.
-#[derive(Clone, Debug)]
-pub struct RequestId(HeaderValue);
+fn request_id(request: &Request) -> RequestId {
+    let given = request.headers().get(X_REQUEST_ID).cloned().map(RequestId::new);
+    given
+        .or_else(|| MakeRequestUuid.make_request_id(request))
+        .unwrap_or_else(|| RequestId::new(HeaderValue::from_static("-")))
+}
 
-impl RequestId {
-    fn of(headers: &HeaderMap) -> Self {
-        Self(headers.get(X_REQUEST_ID).cloned().unwrap_or_else(Self::generate))
-    }
-
-    fn generate() -> HeaderValue {
-        let mut text = Uuid::encode_buffer();
-        let text: &str = Uuid::new_v4().hyphenated().encode_lower(&mut text);
-        HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("-"))
-    }
-
-    /// None of a name that is no text.
-    pub(crate) fn as_str(&self) -> Option<&str> {
-        self.0.to_str().ok()
-    }
+/// `None` of a name that is no text.
+pub(crate) fn as_text(id: &RequestId) -> Option<&str> {
+    id.header_value().to_str().ok()
 }
 
 /// Runs the handler in a task of its own.

@@ -19,9 +19,10 @@ use sha2::Sha256;
 use shared_events::ids::UserId;
 use sqlx::AssertSqlSafe;
 use tokio_util::sync::CancellationToken;
+use tower_http::request_id::RequestId;
 use tracing::warn;
 
-use crate::http::RequestId;
+use crate::http;
 use crate::pool::Database;
 use crate::problem::Problem;
 use crate::problem_types;
@@ -49,7 +50,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for IdempotencyKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Problem> {
-        let request_id = parts.extensions.get::<RequestId>().and_then(RequestId::as_str);
+        let request_id = parts.extensions.get::<RequestId>().and_then(http::as_text);
         Ok(key_of(&parts.headers)?.map(|key| Self { key, request_id: request_id.map(str::to_owned) }))
     }
 }

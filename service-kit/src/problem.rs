@@ -10,11 +10,12 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use tower_http::request_id::RequestId;
 use tracing::{error, warn};
 use utoipa::ToSchema;
 
 use crate::database;
-use crate::http::RequestId;
+use crate::http;
 use crate::problem_types::{self, ProblemType};
 
 /// How to authenticate (RFC 6750, section 3).
@@ -189,7 +190,7 @@ pub(crate) fn render(mut response: Response, instance: &str, request_id: &Reques
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         // For whoever counts it.
         response.extensions_mut().insert(problem.kind);
-        let body = problem.into_body(instance, request_id.as_str()).to_string();
+        let body = problem.into_body(instance, http::as_text(request_id)).to_string();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         *response.body_mut() = body.into();
     }
