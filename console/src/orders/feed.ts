@@ -15,7 +15,7 @@ export interface Feed {
 type Listener = (changed: Order[] | undefined) => void;
 
 /** How long changes are collected, so that many at once are shown at once. */
-const COLLECT = 100;
+const COLLECT = 250;
 
 export function useFeed(token: string): Feed {
   const [isHeard, setHeard] = useState(false);

@@ -7,8 +7,6 @@ import type { Feed } from "./feed";
 
 const PAGE = 20;
 const EVERY = 2000;
-/** A page that new orders have made this long is read anew. */
-const LONGEST = 3 * PAGE;
 
 export interface Orders {
   orders?: Order[] | undefined;
@@ -42,7 +40,8 @@ export function useOrders(token: string, status: OrderStatus | undefined, feed: 
         if (!changed) return again();
         update(({ data, page }) => {
           const merged = changed.reduce((list, order) => merge(list, order, status, !cursor), data);
-          if (merged.length > LONGEST) again();
+          // It is full: read anew, it says what leads on to the others.
+          if (merged.length > PAGE) again();
           return { data: merged, page };
         });
       }),
