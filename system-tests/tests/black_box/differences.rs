@@ -217,6 +217,8 @@ async fn a_person_reads_counts_then_differences_then_how_many_there_are(database
                     ledger transactions           4\n\
                     charges in book               6\n\
                     in flight                     2\n\
+                    card processor USD         1000\n\
+                    revenue USD               -1000\n\
                     \n\
                     0 differences\n";
     assert_eq!((printed.0, printed.1.as_str()), (true, expected));

@@ -38,7 +38,7 @@ impl Gateway {
             (format!("server 127.0.0.1:{orders} "), format!("server 127.0.0.1:{} ", nothing::serve()?)),
             ("gateway-access".to_owned(), "gateway-to-nothing-access".to_owned()),
         ];
-        for file in ["nginx.conf", "gateway.conf"] {
+        for file in ["nginx.conf", "gateway.conf", "tls.conf"] {
             let text = fs::read_to_string(original.join(file))?;
             let text = replacements.iter().fold(text, |text, (from, to)| text.replace(from, to));
             fs::write(folder.join(file), text)?;
