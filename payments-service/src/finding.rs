@@ -51,8 +51,10 @@ impl Finding {
 
     /// Tells those who wait for them of payments that are committed now.
     pub fn announce(&self, held: &HashMap<OrderId, Payment>) {
-        // Nobody may wait.
-        drop(self.held.send(Arc::new(held.clone())));
+        // Whoever begins to wait from here on finds them in the table.
+        if self.held.receiver_count() > 0 {
+            drop(self.held.send(Arc::new(held.clone())));
+        }
     }
 
     /// The payment of the order, if it is this user's. That of an order that was placed a moment ago is waited for, and
