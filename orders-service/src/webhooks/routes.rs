@@ -44,9 +44,8 @@ pub struct CreateWebhook {
     /// Where messages are to be posted to: a public host, by HTTPS.
     #[schema(max_length = 2048)]
     pub url: String,
-    /// What it is to be told of; everything, unless given.
+    /// What it is to be told of; everything, unless given. What is named twice counts once.
     #[serde(default)]
-    #[schema(max_items = 9)]
     pub event_types: Vec<EventType>,
 }
 
