@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::alerts;
 use crate::console;
 use crate::docs;
+use crate::manifests;
 use crate::paths;
 use crate::print;
 
@@ -20,12 +21,13 @@ enum Outcome {
 /// A step's name and what it does.
 type Step = (&'static str, fn() -> Result<Outcome>);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("format", || run(paths::cargo().args(["fmt", "--all", "--check"]))),
     ("lints, generated files", || run(Command::new(paths::ourselves()).args(["prepare", "--check"]))),
     ("documents of the API", || run(&mut docs::command(&["--check"]))),
     ("console", || Ok(console())),
     ("alert rules", || Ok(if alerts::are_sound()? { Outcome::Passed } else { Outcome::Failed })),
+    ("manifests", manifests),
     ("bans, licences, sources", || deny(&["bans", "licenses", "sources"])),
     ("advisories", advisories),
 ];
@@ -60,6 +62,13 @@ fn console() -> Outcome {
             Outcome::Failed
         }
     }
+}
+
+fn manifests() -> Result<Outcome> {
+    if !manifests::can_render() {
+        return Ok(Outcome::Skipped("kubectl is not installed"));
+    }
+    run(Command::new(paths::ourselves()).args(["manifests", "--check"]))
 }
 
 fn deny(checks: &[&str]) -> Result<Outcome> {

@@ -29,6 +29,7 @@ mod test;
 
 mod check;
 mod docs;
+mod manifests;
 mod prepare;
 mod sbom;
 
@@ -53,6 +54,7 @@ mod ports;
 mod print;
 mod probe;
 mod process;
+mod python;
 mod signals;
 mod state;
 
@@ -108,6 +110,8 @@ enum Task {
     Prepare(prepare::Options),
     /// Renew the documents of the API, which the gateway serves.
     Docs(docs::Options),
+    /// Renew the rendered manifests for Kubernetes, and hold them against the published schemas.
+    Manifests(manifests::Options),
     /// Write a bill of materials for each service.
     Sbom(sbom::Options),
     /// Keep the stack of a folder running: what `up --detach` leaves in the background.
@@ -139,6 +143,7 @@ fn main() -> ExitCode {
         Task::Check => check::run_all(),
         Task::Prepare(options) => prepare::run(&options),
         Task::Docs(options) => docs::run(&options),
+        Task::Manifests(options) => manifests::run(&options),
         Task::Sbom(options) => sbom::run(&options),
         Task::Supervise(options) => background::serve(&options),
     };

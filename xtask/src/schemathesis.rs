@@ -1,13 +1,12 @@
 //! `cargo xtask schemathesis`: asks a running system whatever its own document allows, and much that it does not, and
 //! holds the answers against the document.
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::paths::{self, StackDir};
-use crate::{install, print, state};
+use crate::{python, state};
 
 /// Pinned, so that it finds tomorrow what it finds today.
 const PACKAGE: &str = "schemathesis==4.32.5";
@@ -30,33 +29,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let dir = options.dir.open()?;
     let running = state::running(&dir)?;
     let running = running.with_context(|| format!("nothing runs in {}: `cargo xtask up` starts it", dir.display()))?;
-    let mut command = Command::new(installed()?);
+    let mut command = Command::new(python::environment(&[PACKAGE])?.join("bin/schemathesis"));
     command.arg("--config-file").arg(paths::root().join("api-docs/schemathesis.toml"));
     command.args(["run", &format!("{}/api/openapi.json", running.gateway), "--header"]);
     command.arg(format!("Authorization: Bearer {}", options.token));
     let status = command.args(&options.arguments).current_dir(paths::target()).status()?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The program, in a Python environment of its own.
-fn installed() -> Result<PathBuf> {
-    let folder = paths::target().join(PACKAGE.replace("==", "-"));
-    let program = folder.join("bin/schemathesis");
-    if !program.is_file() {
-        print::out(format_args!("installing {PACKAGE} into {}", folder.display()));
-        install::python()?;
-        succeed(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-        succeed(pip(&folder).args(["install", "--quiet", PACKAGE]))?;
-    }
-    Ok(program)
-}
-
-fn pip(folder: &Path) -> Command {
-    Command::new(folder.join("bin/pip"))
-}
-
-fn succeed(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("{} cannot be run", command.get_program().display()))?;
-    ensure!(status.success(), "{} has failed", command.get_program().display());
-    Ok(())
 }
