@@ -72,7 +72,7 @@ fn control(dir: &Path, arguments: &[&str]) -> Result<String> {
     let Output { status, stdout, stderr } = child.wait_with_output()?;
     if !status.success() {
         let complaint = String::from_utf8_lossy(&stderr);
-        bail!("{}", complaint.lines().find(|line| !line.is_empty()).unwrap_or("rabbitmqctl failed"));
+        bail!("{}", complaint.lines().find(|line| !matches!(*line, "" | "Error:")).unwrap_or("rabbitmqctl failed"));
     }
     Ok(String::from_utf8_lossy(&stdout).into_owned())
 }
