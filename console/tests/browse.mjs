@@ -40,7 +40,9 @@ page.on("console", (message) => {
 await mkdir(folder, { recursive: true });
 /** @param {string} name */
 const shoot = async (name) => {
-  await page.screenshot({ path: join(folder, `${name}.png`), animations: "disabled" });
+  // A dialog covers what can be seen, not what is further down.
+  const fullPage = (await page.locator("dialog[open]").count()) === 0;
+  await page.screenshot({ path: join(folder, `${name}.png`), animations: "disabled", fullPage });
 };
 try {
   await page.goto(gateway);

@@ -1,5 +1,6 @@
 // What an operator does with the console. The demo's operator token is that of every system that `cargo xtask` starts.
 import { openOperations } from "./helpers.mjs";
+import { checkOnEveryScreen } from "./screens.mjs";
 
 /** @typedef {import("./browse.mjs").Visit} Visit */
 
@@ -16,7 +17,8 @@ export async function nobody_gets_in_without_the_operators_token({ page, shoot }
 
 /** There are two parked messages: one that makes no sense, and one whose order is there by now.
  * @param {Visit} visit */
-export async function what_is_parked_is_replayed_or_discarded({ page, shoot }) {
+export async function what_is_parked_is_replayed_or_discarded(visit) {
+  const { page, shoot } = visit;
   await openOperations(page, "admin-demo-token");
   const parked = page.getByRole("region", { name: "Parked messages" });
   const nonsense = parked.getByRole("row").filter({ hasText: "malformed" });
@@ -27,7 +29,7 @@ export async function what_is_parked_is_replayed_or_discarded({ page, shoot }) {
   await message.getByText('"specversion"').waitFor();
   await shoot("parked-message");
   await page.keyboard.press("Escape");
-  await shoot("parked");
+  await checkOnEveryScreen(visit, "parked");
 
   await good.getByRole("button", { name: "Replay" }).click();
   await page.getByRole("status").getByText(/ is applied\.$/).waitFor();
