@@ -6,6 +6,7 @@ import { Field, ProblemNote } from "../parts";
 import { useSession } from "../session";
 import { readParked } from "./admin";
 import { ParkedMessages } from "./parked";
+import { StoryDrawer } from "./story";
 
 export function Operations() {
   const { operatorToken, change } = useSession();
@@ -49,11 +50,31 @@ function Dashboard({ token, onClose }: { token: string; onClose(): void }) {
     <>
       <div class="view-head">
         <h1>Operations</h1>
+        <Find token={token} />
         <button type="button" onClick={onClose}>Close</button>
       </div>
       <div class="panels">
         <ParkedMessages token={token} />
       </div>
+    </>
+  );
+}
+
+/** Any order, whoever it belongs to. */
+function Find({ token }: { token: string }) {
+  const field = useRef<HTMLInputElement>(null);
+  const [found, setFound] = useState("");
+  const open = (event: Event) => {
+    event.preventDefault();
+    setFound(field.current?.value.trim() ?? "");
+  };
+  return (
+    <>
+      <form class="find" role="search" onSubmit={open} autoComplete="off">
+        <input ref={field} type="search" aria-label="Order id" placeholder="Order id" spellcheck={false} />
+        <button type="submit">Look up</button>
+      </form>
+      {found && <StoryDrawer id={found} token={token} onClose={() => setFound("")} />}
     </>
   );
 }

@@ -4,6 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { type Order, type OrderEvent, Problem, type Payment, asProblem, ask } from "../api";
 import { usePolled } from "../live";
 import { formatMoney } from "../money";
+import { Story as OperatorsStory } from "../operations/story";
 import { Dialog, ProblemNote, State } from "../parts";
 import { useSession } from "../session";
 import { toast } from "../toasts";
@@ -25,7 +26,7 @@ const EVERY = 1000;
 
 export function Drawer(props: { id: string; listed?: Order; feed: Feed; onChanged(): void; onClose(): void }) {
   const { id, listed, feed, onChanged, onClose } = props;
-  const { userToken } = useSession();
+  const { userToken, operatorToken } = useSession();
   const [isMoving, setMoving] = useState(true);
   const story = usePolled((signal) => readStory(id, userToken, signal), isMoving || !feed.isHeard ? EVERY : 0, [id, userToken]);
   useEffect(() => setMoving(!story.value || isOnItsWay(story.value)), [story.value]);
@@ -66,6 +67,7 @@ export function Drawer(props: { id: string; listed?: Order; feed: Feed; onChange
             <h3>History</h3>
             {story.value ? <Timeline {...story.value} /> : <p class="faint" aria-busy="true">Reading…</p>}
           </section>
+          {operatorToken && <BothServices id={id} token={operatorToken} />}
           {isCancellable(order) && <Cancel order={order} onCancelled={changed} />}
         </>
       )}
@@ -114,6 +116,19 @@ function Items({ order }: { order: Order }) {
         ))}
       </tbody>
     </table>
+  );
+}
+
+/** For operators: attempts and the ledger too. Nothing is asked for until it is opened. */
+function BothServices({ id, token }: { id: string; token: string }) {
+  const [isOpen, setOpen] = useState(false);
+  return (
+    <section aria-label="Both services">
+      <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+        <summary>Everything both services know</summary>
+        {isOpen && <OperatorsStory id={id} token={token} />}
+      </details>
+    </section>
   );
 }
 

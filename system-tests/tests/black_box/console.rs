@@ -81,6 +81,7 @@ scenarios!(
     everything_can_be_done_by_keyboard,
     a_refusal_is_told_in_words,
     nobody_gets_in_without_the_operators_token,
+    operators_are_told_all_of_any_order,
     every_view_is_accessible_on_every_screen,
 );
 
