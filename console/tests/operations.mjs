@@ -1,6 +1,6 @@
 // What an operator does with the console. The demo's operator token is that of every system that `cargo xtask` starts.
 import assert from "node:assert/strict";
-import { drawerOf, newReference, openOperations, pay, placeOrder } from "./helpers.mjs";
+import { ask, drawerOf, newReference, openOperations, pay, placeOrder } from "./helpers.mjs";
 import { checkOnEveryScreen } from "./screens.mjs";
 
 /** @typedef {import("./browse.mjs").Visit} Visit */
@@ -40,6 +40,44 @@ export async function what_is_parked_is_replayed_or_discarded(visit) {
   await nonsense.getByRole("button", { name: "Discard" }).click();
   await nonsense.getByRole("button", { name: "Discard for ever" }).click();
   await parked.getByText("Nothing is parked").waitFor();
+}
+
+/** Nothing else goes on, and the books were compared.
+ * @param {Visit} visit */
+export async function it_is_seen_how_both_services_stand_and_how_fast_they_are({ page, gateway }) {
+  await openOperations(page, "admin-demo-token");
+  const [states, events, books] = ["States", "Events", "Books"].map((name) => page.getByRole("region", { name }));
+  assert.ok(states && events && books);
+  await page.getByText("Nothing is late, parked or in doubt for long").waitFor();
+  await books.getByText("All books agree").waitFor();
+  await books.getByRole("row", { name: /^USD \$[\d,.]+ -\$/ }).waitFor();
+  const created = states.locator("div", { has: page.getByText("Created", { exact: true }) }).last();
+  const before = Number((await created.locator("dd").innerText()).replaceAll(",", ""));
+
+  await page.getByRole("img", { name: /^Orders: Placed at most 0\/s/ }).waitFor();
+  await ask(gateway, "POST", "/api/orders", { bill: 1 });
+  await created.getByText((before + 1).toLocaleString("en"), { exact: true }).waitFor();
+  await page.getByRole("img", { name: /^Orders: Placed at most 0\.[1-9]/ }).waitFor();
+  await page.getByRole("img", { name: /: Placing at most [\d.]+ m?s/ }).waitFor();
+  await page.getByRole("img", { name: /^Events on their way: Outboxes at most \d/ }).waitFor();
+  await events.getByRole("row", { name: /^payment-create-event [\d.]+ m?s 0$/ }).waitFor();
+  await events.getByRole("row", { name: "Orders – 0" }).waitFor();
+}
+
+/** One charge is in doubt, and for a long time nobody will ask the card processor by themselves.
+ * @param {Visit} visit */
+export async function a_charge_in_doubt_is_shown_and_settled(visit) {
+  const { page } = visit;
+  await openOperations(page, "admin-demo-token");
+  const region = page.getByRole("region", { name: "Charges in doubt and refunds under way" });
+  const row = region.getByRole("row").filter({ hasText: "$622.43" });
+  await row.getByText("Charge", { exact: true }).waitFor();
+  await row.scrollIntoViewIfNeeded();
+  await checkOnEveryScreen(visit, "in-doubt");
+  await row.getByRole("button", { name: /^Settle / }).focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("status").getByText("It is settled: the payment is paid.").waitFor();
+  await region.getByText("Of every charge it is known whether it was made").waitFor();
 }
 
 /** @param {Visit} visit */

@@ -1,12 +1,20 @@
-// The operations: what waits for a hand, for whoever has the operators' token.
+// The operations: how both services stand and what waits for a hand, for whoever has the operators' token.
 
 import { useRef, useState } from "preact/hooks";
 import { type Problem, asProblem } from "../api";
+import { usePolled } from "../live";
 import { Field, ProblemNote } from "../parts";
 import { useSession } from "../session";
 import { readParked } from "./admin";
+import { Books } from "./books";
+import { Events } from "./events";
+import { InDoubt } from "./in-doubt";
+import { EVERY, momentsSeen, readOverview } from "./overview";
 import { ParkedMessages } from "./parked";
+import { Speed } from "./speed";
+import { States } from "./states";
 import { StoryDrawer } from "./story";
+import { Verdict } from "./verdict";
 
 export function Operations() {
   const { operatorToken, change } = useSession();
@@ -46,6 +54,8 @@ function Gate() {
 }
 
 function Dashboard({ token, onClose }: { token: string; onClose(): void }) {
+  const { value: overview, problem } = usePolled((signal) => readOverview(token, signal), EVERY, [token]);
+  const moments = momentsSeen();
   return (
     <>
       <div class="view-head">
@@ -53,7 +63,14 @@ function Dashboard({ token, onClose }: { token: string; onClose(): void }) {
         <Find token={token} />
         <button type="button" onClick={onClose}>Close</button>
       </div>
-      <div class="panels">
+      {problem && <ProblemNote problem={problem} />}
+      {overview && <Verdict overview={overview} />}
+      <div class={`panels ${problem ? "stale" : ""}`}>
+        {overview && <States overview={overview} />}
+        {overview && <Speed moments={moments} />}
+        <InDoubt token={token} />
+        {overview && <Events overview={overview} moments={moments} />}
+        {overview && <Books last={overview.payments.lastReconciliation} />}
         <ParkedMessages token={token} />
       </div>
     </>

@@ -5,9 +5,11 @@ use std::process::Command;
 use uuid::Uuid;
 
 use crate::broker;
-use crate::client::User;
+use crate::client::{GOOD_CARD, User};
+use crate::database;
 use crate::documents::{get, header};
 use crate::parked;
+use crate::reconciliation::Reconciliation;
 use crate::stack::{self, Stack};
 
 const FILES: [(&str, &str); 4] = [
@@ -84,6 +86,33 @@ scenarios!(
     operators_are_told_all_of_any_order,
     every_view_is_accessible_on_every_screen,
 );
+
+#[test]
+fn it_is_seen_how_both_services_stand_and_how_fast_they_are() {
+    let (_alone, user) = (stack::alone(), User::demo());
+    Stack::once_all_run();
+    let paid = user.place_order();
+    assert_eq!(user.pay(&paid, GOOD_CARD).status, 200);
+    Reconciliation::once_settled();
+    Reconciliation::of_stack("0s");
+    browse("it_is_seen_how_both_services_stand_and_how_fast_they_are");
+}
+
+#[test]
+fn a_charge_in_doubt_is_shown_and_settled() {
+    const CHARGED_IN_SILENCE: &str = "4000000000006108";
+    let (_alone, user) = (stack::alone(), User::demo());
+    let stack = Stack::once_all_run();
+    Reconciliation::once_settled();
+    let order = user.place_order();
+    assert_eq!(user.pay(&order, CHARGED_IN_SILENCE).status, 202);
+    // As after many questions that nobody answered; the first one is seconds away.
+    let later =
+        format!("update payments.payments set settle_at = now() + interval '1 hour' where order_id = '{order}'");
+    database::execute(&stack.postgres, &later);
+    browse("a_charge_in_doubt_is_shown_and_settled");
+    user.order_becomes(&order, "delivered", "paid");
+}
 
 #[test]
 fn what_is_parked_is_replayed_or_discarded() {
