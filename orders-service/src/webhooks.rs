@@ -2,10 +2,13 @@
 //! change of an order or its payment, at least once, by POST.
 //!
 //! In reading order: what is told ([`event`]), to whom it may be told ([`target`]), how it is signed ([`signing`]), when it
-//! is tried again ([`schedule`]), how all that is stored ([`store`], [`lease`]); changes become deliveries ([`fan_out`]), deliveries are
-//! sent ([`sending`]) with a client that goes nowhere else ([`client`]); users manage them ([`routes`]).
+//! is tried again ([`schedule`]), how all that is stored ([`store`], [`deliveries`], [`cursor`], [`lease`]); changes become
+//! deliveries ([`fan_out`]), deliveries are sent ([`sending`]) with a client that goes nowhere else ([`client`]); users
+//! manage them ([`routes`]).
 
 pub mod client;
+pub mod cursor;
+pub mod deliveries;
 pub mod event;
 pub mod fan_out;
 pub mod lease;

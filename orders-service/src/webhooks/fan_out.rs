@@ -17,8 +17,8 @@ use crate::changes::{self, Change, Page, Shown};
 use crate::order::Past;
 use crate::orders;
 use crate::snapshot::Snapshot;
+use crate::webhooks::cursor::{self, NewDelivery, Told};
 use crate::webhooks::event::{self, Message};
-use crate::webhooks::store::{self, NewDelivery, Told};
 
 const PERIOD: Duration = Duration::from_millis(250);
 /// The changes of how many statements are made into deliveries at a time: each may change hundreds of orders.
@@ -42,11 +42,11 @@ pub async fn run(database: Database, stop: CancellationToken) -> anyhow::Result<
 
 /// Makes one page of changes into deliveries; whether it was the last.
 pub async fn fan_out(database: &Database) -> Result<bool, sqlx::Error> {
-    let (stored, has_webhooks) = store::cursor(database).await?;
+    let (stored, has_webhooks) = cursor::read(database).await?;
     let now = || changes::now(database);
     let Some(stored) = stored else {
         let now = now().await?;
-        store::begin(database, &now.to_string(), now.begin()).await?;
+        cursor::begin(database, &now.to_string(), now.begin()).await?;
         return Ok(true);
     };
     let Ok(seen) = stored.parse::<Snapshot>() else {
@@ -55,19 +55,19 @@ pub async fn fan_out(database: &Database) -> Result<bool, sqlx::Error> {
     if !has_webhooks {
         let now = now().await?;
         if now.taken_at - seen.taken_at >= IDLE_SECONDS {
-            store::advance(database, &stored, &now.to_string(), now.begin(), &[]).await?;
+            cursor::advance(database, &stored, &now.to_string(), now.begin(), &[]).await?;
         }
         return Ok(true);
     }
     let Some(Page { end, changes, is_last, .. }) = changes::after(database, &seen, ROWS).await? else {
         error!("the database is an older copy: webhooks begin anew, and are not told of what it has forgotten");
         let now = now().await?;
-        store::advance(database, &stored, &now.to_string(), now.begin(), &[]).await?;
+        cursor::advance(database, &stored, &now.to_string(), now.begin(), &[]).await?;
         return Ok(true);
     };
     if !changes.is_empty() || end.taken_at - seen.taken_at >= IDLE_SECONDS {
         let deliveries = deliveries(database, changes).await?;
-        store::advance(database, &stored, &end.to_string(), end.begin(), &deliveries).await?;
+        cursor::advance(database, &stored, &end.to_string(), end.begin(), &deliveries).await?;
     }
     Ok(is_last)
 }
@@ -76,7 +76,7 @@ pub async fn fan_out(database: &Database) -> Result<bool, sqlx::Error> {
 async fn deliveries(database: &Database, changes: Vec<Change>) -> Result<Vec<NewDelivery>, sqlx::Error> {
     let owners: BTreeSet<String> = changes.iter().map(|change| change.owner.0.clone()).collect();
     let mut webhooks: HashMap<String, Vec<Told>> = HashMap::new();
-    for told in store::told(database, &owners.into_iter().collect::<Vec<_>>()).await? {
+    for told in cursor::told(database, &owners.into_iter().collect::<Vec<_>>()).await? {
         webhooks.entry(told.created_by.clone()).or_default().push(told);
     }
     let wanted: Vec<Change> = changes.into_iter().filter(|change| webhooks.contains_key(&change.owner.0)).collect();

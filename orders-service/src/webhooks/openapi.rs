@@ -8,9 +8,10 @@ use uuid::Uuid;
 
 use crate::openapi::order;
 use crate::problems::{DELIVERY_NOT_FOUND, TOO_MANY_WEBHOOKS, WEBHOOK_DISABLED, WEBHOOK_NOT_FOUND};
+use crate::webhooks::deliveries::{Delivery, DeliveryStatus};
 use crate::webhooks::event::{EventType, Message};
 use crate::webhooks::routes::{CreateWebhook, WebhookWithSecret};
-use crate::webhooks::store::{Delivery, DeliveryStatus, Webhook};
+use crate::webhooks::store::Webhook;
 
 /// A webhook, in a path.
 #[derive(ToSchema)]

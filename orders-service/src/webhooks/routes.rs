@@ -21,9 +21,10 @@ use uuid::Uuid;
 
 use crate::App;
 use crate::problems::{delivery_not_found, too_many_webhooks, webhook_disabled, webhook_not_found};
+use crate::webhooks::deliveries::{self, Delivery, DeliveryStatus};
 use crate::webhooks::event::EventType;
 use crate::webhooks::signing::Secret;
-use crate::webhooks::store::{self, Delivery, DeliveryStatus, Webhook};
+use crate::webhooks::store::{self, Webhook};
 
 /// Everything below `/api/webhooks`.
 pub(crate) fn described_routes() -> OpenApiRouter<App> {
@@ -122,7 +123,7 @@ async fn delete_webhook(State(app): State<App>, User(user): User, id: PathId) ->
 /// What was not delivered before it was disabled is sent now.
 #[utoipa::path(post, path = "/api/webhooks/{id}/enable", operation_id = "enableWebhook", tag = "webhooks")]
 async fn enable_webhook(State(app): State<App>, User(user): User, id: PathId) -> Result<Response, Problem> {
-    shown(store::enable(&app.database, known(id)?, &user).await?)
+    shown(store::set_enabled(&app.database, known(id)?, &user, true).await?)
 }
 
 /// Disable a webhook
@@ -130,7 +131,7 @@ async fn enable_webhook(State(app): State<App>, User(user): User, id: PathId) ->
 /// Nothing is sent until it is enabled again, and it never hears of what happens meanwhile.
 #[utoipa::path(post, path = "/api/webhooks/{id}/disable", operation_id = "disableWebhook", tag = "webhooks")]
 async fn disable_webhook(State(app): State<App>, User(user): User, id: PathId) -> Result<Response, Problem> {
-    shown(store::disable(&app.database, known(id)?, &user).await?)
+    shown(store::set_enabled(&app.database, known(id)?, &user, false).await?)
 }
 
 /// Change the secret of a webhook
@@ -155,8 +156,8 @@ async fn list_webhook_deliveries(
     page: PageRequest<DeliveryStatus>,
 ) -> Result<Page<Delivery>, Problem> {
     let webhook = store::find(&app.database, known(id)?, &user).await?.ok_or_else(webhook_not_found)?;
-    let deliveries = store::deliveries(&app.database, webhook.id, &page).await?;
-    Ok(page.page(deliveries, |delivery| Place { created_at: delivery.created_at, id: delivery.id }))
+    let found = deliveries::list(&app.database, webhook.id, &page).await?;
+    Ok(page.page(found, |delivery| Place { created_at: delivery.created_at, id: delivery.id }))
 }
 
 /// Tell a webhook once more
@@ -179,7 +180,7 @@ async fn replay_webhook_delivery(
         return Err(webhook_disabled());
     }
     let delivery_id = delivery_id.ok_or_else(delivery_not_found)?;
-    let delivery = store::replay(&app.database, id, delivery_id).await?.ok_or_else(delivery_not_found)?;
+    let delivery = deliveries::replay(&app.database, id, delivery_id).await?.ok_or_else(delivery_not_found)?;
     Ok((StatusCode::ACCEPTED, Json(json!({"data": delivery}))).into_response())
 }
 
