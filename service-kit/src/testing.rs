@@ -20,6 +20,7 @@ use crate::http::{Limits, with_conventions};
 use crate::openapi::Description;
 use crate::testing::events::EventStream;
 
+pub mod authority;
 pub mod events;
 pub mod plans;
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::sync::Arc;
 
+use service_kit::testing::authority::Authority;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -11,7 +12,6 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::authority::Authority;
 use crate::own_stack::OwnStack;
 use crate::stack;
 use crate::storage::waiting;
@@ -22,7 +22,7 @@ const REQUEST: &[u8] = b"GET /api/orders HTTP/1.1\r\nHost: localhost\r\nAuthoriz
 #[test]
 fn an_encrypted_gateway_proves_who_it_is_and_answers_nothing_in_the_clear() {
     let (ours, theirs) = (Authority::new(), Authority::new());
-    let (certificate, key) = ours.vouch_for("localhost");
+    let (certificate, key) = ours.vouch_for(&["localhost"]);
     let folder = stack::dir().with_file_name("encrypted-stack-keys");
     fs::create_dir_all(&folder).expect("a folder");
     let (certificate_file, key_file) = (folder.join("certificate.pem"), folder.join("key.pem"));

@@ -2,8 +2,6 @@
 //!
 //! `cargo xtask test` starts the system and says where it is in `GATEWAY_URL` and `STACK_DIR`.
 
-#[path = "../common/authority.rs"]
-mod authority;
 mod broker;
 mod client;
 mod crash;

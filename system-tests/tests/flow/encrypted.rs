@@ -1,16 +1,11 @@
 //! Servers that are reached encrypted, with certificates of an authority of the tests' own.
 
-use std::sync::Arc;
-
+use service_kit::testing::authority::Authority;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
-
-use crate::authority::Authority;
 
 /// What PostgreSQL is asked first by who wants to be encrypted
 /// (<https://www.postgresql.org/docs/current/protocol-message-formats.html>).
@@ -36,7 +31,7 @@ impl Front {
     pub async fn of(address: String, protocol: Protocol, authority: &Authority, host: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();
-        let acceptor = as_host(authority, host);
+        let acceptor = authority.acceptor(&[host]);
         let (count, handshakes) = watch::channel((0, 0));
         let mut forwarding = JoinSet::new();
         forwarding.spawn(async move {
@@ -66,14 +61,6 @@ impl Front {
     pub fn is_trusted(&self) -> bool {
         self.handshakes.borrow().0 > 0
     }
-}
-
-fn as_host(authority: &Authority, host: &str) -> TlsAcceptor {
-    let (certificate, key) = authority.vouch_for(host);
-    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-    let config = ServerConfig::builder().with_no_client_auth();
-    let config = config.with_single_cert(vec![certificate.der().clone()], key).expect("a certificate and its key");
-    TlsAcceptor::from(Arc::new(config))
 }
 
 async fn accept(

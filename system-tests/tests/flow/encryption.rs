@@ -4,11 +4,11 @@ use clap::Parser;
 use orders_service::config::Config;
 use service_kit::broker::Broker;
 use service_kit::pool::Database;
+use service_kit::testing::authority::Authority;
 use service_kit::testing::{self, Login};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::authority::Authority;
 use crate::encrypted::{Front, Protocol};
 use crate::link::broker_address;
 use crate::services::{DEADLINE, Services, amqp_url};

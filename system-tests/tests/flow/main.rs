@@ -2,8 +2,6 @@
 //!
 //! `cargo xtask test` starts the two servers and says where they are in `DATABASE_URL` and `AMQP_URL`.
 
-#[path = "../common/authority.rs"]
-mod authority;
 mod broker;
 mod encrypted;
 mod link;
