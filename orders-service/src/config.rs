@@ -1,5 +1,6 @@
 //! The settings of this service. Every one is an environment variable.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
@@ -35,6 +36,11 @@ pub struct Config {
     /// How long a receiver of webhooks may take to answer.
     #[arg(long, env, default_value = "20s", value_parser = receiver_timeout, value_name = "DURATION")]
     pub webhook_timeout: Duration,
+
+    /// A file with certificate authorities, as PEM, that may vouch for receivers of webhooks besides those that the system
+    /// trusts.
+    #[arg(long, env, value_name = "FILE")]
+    pub webhook_ca_file: Option<PathBuf>,
 
     /// What to do instead of serving.
     #[command(subcommand)]

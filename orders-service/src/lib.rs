@@ -56,6 +56,7 @@ use crate::live::Live;
 use crate::placing::Placing;
 use crate::webhooks::client::Client;
 use crate::webhooks::fan_out;
+use crate::webhooks::measured::Measured;
 use crate::webhooks::sending::{self, Sending};
 use crate::webhooks::target::Targets;
 
@@ -134,6 +135,8 @@ pub async fn serve(
     let (outbox, relay) = outbox::open(database.clone(), broker.clone(), SCHEMA, EVENTS);
     let app = App::new(database.clone(), outbox, &metrics, &config)?;
     let routes = http::routes(app.clone());
+    let client = Client::new(config.webhook_targets, config.webhook_timeout, config.webhook_ca_file.as_deref())?;
+    let measured = Measured::new(&metrics);
 
     let admin = Admin {
         database: database.clone(),
@@ -172,8 +175,7 @@ pub async fn serve(
     });
     parts.start("streams", |stop| app.live.clone().run(stop));
     parts.start("old changes", |stop| changes::forget_old(database.clone(), stop));
-    let client = Client::new(config.webhook_targets, config.webhook_timeout);
-    parts.start("webhooks", |stop| Sending::new(database.clone(), client, stop).run());
+    parts.start("webhooks", |stop| Sending::new(database.clone(), client, measured, stop).run());
     parts.start("changes for webhooks", |stop| fan_out::run(database.clone(), stop));
     parts.start("old webhook deliveries", |stop| sending::forget_old(database, stop));
     parts.start("timers", |stop| timers::run(app, stop));

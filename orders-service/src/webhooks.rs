@@ -3,8 +3,8 @@
 //!
 //! In reading order: what is told ([`event`]), to whom it may be told ([`target`]), how it is signed ([`signing`]), when it
 //! is tried again ([`schedule`]), how all that is stored ([`store`], [`deliveries`], [`cursor`], [`lease`]); changes become
-//! deliveries ([`fan_out`]), deliveries are sent ([`sending`]) with a client that goes nowhere else ([`client`]); users
-//! manage them ([`routes`]).
+//! deliveries ([`fan_out`]), deliveries are sent ([`sending`]) with a client that goes nowhere else ([`client`]), which
+//! is [`measured`]; users manage them ([`routes`]).
 
 pub mod client;
 pub mod cursor;
@@ -12,6 +12,7 @@ pub mod deliveries;
 pub mod event;
 pub mod fan_out;
 pub mod lease;
+pub mod measured;
 pub mod openapi;
 pub mod routes;
 pub mod schedule;

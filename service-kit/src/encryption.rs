@@ -1,4 +1,5 @@
-//! TLS to RabbitMQ: a runtime for lapin, with which every connection is encrypted and every server has to prove who it is.
+//! TLS to RabbitMQ: a runtime for lapin, with which every connection is encrypted and every server has to prove who it is;
+//! and how the authorities that vouch for servers are read.
 
 use std::future::Future;
 use std::io::{self, Read, Write};
@@ -21,6 +22,13 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
+/// The certificates of the authorities in a file, as PEM.
+pub fn authorities(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let certificates = CertificateDer::pem_file_iter(file)?.collect::<Result<Vec<_>, _>>()?;
+    ensure!(!certificates.is_empty(), "there is no certificate as PEM in it");
+    Ok(certificates)
+}
+
 /// Connects to one host, and only if an authority vouches for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Encryption {
@@ -32,10 +40,9 @@ impl Encryption {
     /// Nobody is trusted but the authorities in `file`, which are certificates as PEM.
     pub(crate) fn to(host: &str, file: &Path) -> anyhow::Result<Self> {
         let mut authorities = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(file)? {
-            authorities.add(certificate?)?;
+        for certificate in self::authorities(file)? {
+            authorities.add(certificate)?;
         }
-        ensure!(!authorities.is_empty(), "there is no certificate as PEM in it");
         let config = ClientConfig::builder().with_root_certificates(authorities).with_no_client_auth();
         let host = ServerName::try_from(host.to_owned()).context("the host of AMQP_URL has no valid name")?;
         Ok(Self { host, config: Arc::new(config) })

@@ -28,7 +28,7 @@ pub mod pool;
 
 pub mod broker;
 pub mod consumer;
-mod encryption;
+pub mod encryption;
 pub mod message;
 pub mod outbox;
 mod parcel;

@@ -2,7 +2,9 @@
 //! and the connection is made to just that address, so a name that leads elsewhere a moment later is no use. Redirects are
 //! answers like others. Nothing of the answer is read but its head.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +12,16 @@ use anyhow::Context;
 use axum::body::Bytes;
 use axum::http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use axum::http::{HeaderName, Request, Response};
+use chrono::{DateTime, Utc};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::ServerName;
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls_platform_verifier::Verifier;
+use service_kit::encryption::authorities;
 use thiserror::Error;
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
@@ -30,6 +34,8 @@ use crate::webhooks::target::{Target, Targets};
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// The longest head of an answer.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// How much of a failure is told: a certificate can have thousands of names, and they would all be in it.
+const MAX_REASON_CHARS: usize = 200;
 
 /// Posts to targets that are allowed.
 #[derive(Clone)]
@@ -45,7 +51,7 @@ pub struct Client {
 pub struct Answer {
     /// The status, from 100.
     pub status: u16,
-    /// After which time it wants to be asked again, if it says so in seconds.
+    /// After which time it wants to be asked again, if it says so.
     pub retry_after: Option<Duration>,
 }
 
@@ -55,10 +61,9 @@ pub struct Answer {
 pub enum Failure {
     #[error("the URL {0}")]
     NoTarget(&'static str),
-    #[error("the host cannot be found")]
-    UnknownHost,
-    #[error("the host has no public address")]
-    NotPublic,
+    // One for both, or it would tell which names there are in a network that the owner may not see.
+    #[error("the host cannot be found, or has no public address")]
+    NoAddress,
     #[error("nobody accepts a connection")]
     NoConnection,
     #[error("no encrypted connection: {0}")]
@@ -70,10 +75,19 @@ pub enum Failure {
 }
 
 impl Client {
-    /// A client that trusts the certificates that the system trusts. Without any, nothing can be encrypted.
-    pub fn new(targets: Targets, timeout: Duration) -> Self {
-        let tls = trusting_the_system().map_err(|problem| warn!("webhooks cannot be encrypted: {problem:#}")).ok();
-        Self { targets, timeout, tls }
+    /// A client that trusts the authorities that the system trusts, and those of the file. Without any, nothing can be
+    /// encrypted.
+    pub fn new(targets: Targets, timeout: Duration, ca_file: Option<&Path>) -> anyhow::Result<Self> {
+        let tls = match ca_file {
+            Some(file) => {
+                let trusting = authorities(file).and_then(trusting_the_system_and);
+                Some(trusting.with_context(|| format!("WEBHOOK_CA_FILE = {}", file.display()))?)
+            }
+            None => trusting_the_system_and(Vec::new())
+                .map_err(|problem| warn!("webhooks cannot be encrypted: {problem:#}"))
+                .ok(),
+        };
+        Ok(Self { targets, timeout, tls })
     }
 
     /// Sends JSON with these headers to the URL.
@@ -87,26 +101,29 @@ impl Client {
     }
 
     async fn connect(&self, target: &Target) -> Result<Either<TcpStream, Tls>, Failure> {
-        let found = lookup_host((target.host.as_str(), target.port)).await.map_err(|_| Failure::UnknownHost)?;
+        let found = lookup_host((target.host.as_str(), target.port)).await.map_err(|_| Failure::NoAddress)?;
         let allowed: Vec<SocketAddr> = found.filter(|address| self.targets.allow(address.ip())).collect();
         let stream = connect_to_one(&allowed).await?;
         if !target.is_encrypted {
             return Ok(Either::Left(stream));
         }
-        let name = ServerName::try_from(target.host.clone()).map_err(|_| Failure::UnknownHost)?;
+        let name = ServerName::try_from(target.host.clone()).map_err(|_| Failure::NoAddress)?;
         let tls =
             self.tls.as_ref().ok_or_else(|| Failure::NotEncrypted("no certificate is trusted here".to_owned()))?;
         let encrypted = tls.connect(name, stream).await;
-        encrypted.map(Either::Right).map_err(|problem| Failure::NotEncrypted(problem.to_string()))
+        encrypted.map(Either::Right).map_err(|problem| Failure::NotEncrypted(reason(problem)))
     }
 }
 
-fn trusting_the_system() -> anyhow::Result<TlsConnector> {
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+fn trusting_the_system_and(authorities: Vec<CertificateDer<'static>>) -> anyhow::Result<TlsConnector> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier = Verifier::new_with_extra_roots(authorities, Arc::clone(&provider))
+        .context("nobody is trusted to vouch for receivers")?;
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .context("TLS is not possible")?
-        .with_platform_verifier()
-        .context("the certificates that the system trusts cannot be read")?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }
@@ -114,7 +131,7 @@ fn trusting_the_system() -> anyhow::Result<TlsConnector> {
 type Tls = tokio_rustls::client::TlsStream<TcpStream>;
 
 async fn connect_to_one(addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
-    let mut failure = Failure::NotPublic;
+    let mut failure = Failure::NoAddress;
     for address in addresses {
         match tokio::time::timeout(CONNECT_DEADLINE, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
@@ -130,7 +147,7 @@ async fn send(
     headers: [(HeaderName, String); 3],
     body: String,
 ) -> Result<Answer, Failure> {
-    let no_http = |problem: &dyn std::fmt::Display| Failure::NoHttp(problem.to_string());
+    let no_http = |problem: &dyn Display| Failure::NoHttp(reason(problem));
     let mut request = Request::post(&target.path_and_query)
         .header(HOST, &target.authority)
         .header(USER_AGENT, concat!("order-processing/", env!("CARGO_PKG_VERSION")))
@@ -147,7 +164,15 @@ async fn send(
     Ok(Answer { status: response.status().as_u16(), retry_after: retry_after(&response) })
 }
 
+fn reason(problem: impl Display) -> String {
+    problem.to_string().chars().take(MAX_REASON_CHARS).collect()
+}
+
+/// Seconds, or a date.
 fn retry_after(response: &Response<Incoming>) -> Option<Duration> {
-    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    (DateTime::parse_from_rfc2822(text).ok()?.to_utc() - Utc::now()).to_std().ok()
 }

@@ -65,13 +65,14 @@ pub async fn take(database: &Database, limit: i64) -> Result<Vec<Leased>, sqlx::
     .await
 }
 
-/// What is to be sent to the webhook now.
+/// What is to be sent to the webhook now, unless it was disabled meanwhile.
 pub async fn due(database: &Database, webhook_id: Uuid) -> Result<Vec<Due>, sqlx::Error> {
     sqlx::query_as!(
         Due,
         r#"
         select id, message_id, payload, attempts, created_at, now() as "now!" from orders.webhook_deliveries
         where webhook_id = $1 and status = 'pending' and next_attempt_at <= now()
+            and exists (select from orders.webhooks where id = $1 and enabled)
         order by next_attempt_at
         limit $2
         "#,
@@ -114,7 +115,8 @@ pub async fn record(
     .map(drop)
 }
 
-/// Ends the lease; it is due again when the first of what is left is, or at once if there is something new.
+/// Ends the lease; it is due again when the first of what is left is, or at once if there is something new. It then waits
+/// behind those that wait already: one that fails all day does not come first each time.
 pub async fn release(
     database: &Database,
     leased: &Leased,
@@ -125,14 +127,17 @@ pub async fn release(
         update orders.webhooks
         set lease_until = null,
             last_success_at = coalesce($3, last_success_at),
-            -- If it is no longer what `take` has made it, something new has come, which may not be seen here yet.
-            due_at = case when enabled then least(
-                nullif(due_at, lease_until),
-                (
-                    select next_attempt_at from orders.webhook_deliveries
-                    where webhook_id = $1 and status = 'pending' order by next_attempt_at limit 1
-                )
-            ) end
+            due_at = (
+                select greatest(next.at, now())
+                from (
+                    -- If it is no longer what `take` has made it, something new has come, which may not be seen here yet.
+                    select least(nullif(due_at, lease_until), (
+                        select next_attempt_at from orders.webhook_deliveries
+                        where webhook_id = $1 and status = 'pending' order by next_attempt_at limit 1
+                    )) as at
+                ) as next
+                where enabled and next.at is not null
+            )
         where id = $1 and lease_until = $2
         "#,
         leased.id,

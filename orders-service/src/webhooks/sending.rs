@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::webhooks::client::{Answer, Client};
 use crate::webhooks::lease::{self, Due, Leased};
+use crate::webhooks::measured::Measured;
 use crate::webhooks::schedule::{Verdict, judge};
 use crate::webhooks::signing::Secret;
 
@@ -40,13 +41,14 @@ const FAILED_FOR_DAYS: &str = "nothing could be delivered for three days";
 pub struct Sending {
     database: Database,
     client: Client,
+    measured: Measured,
     stop: CancellationToken,
 }
 
 impl Sending {
     /// Sends with this client, until `stop`.
-    pub fn new(database: Database, client: Client, stop: CancellationToken) -> Self {
-        Self { database, client, stop }
+    pub fn new(database: Database, client: Client, measured: Measured, stop: CancellationToken) -> Self {
+        Self { database, client, measured, stop }
     }
 
     /// Sends what is due until the stop, and a little longer what is on its way then.
@@ -93,6 +95,7 @@ impl Sending {
 
     /// Sends one message and records what comes of it. `None` if it was dropped because of the stop.
     async fn attempt(&self, leased: &Leased, delivery: Due) -> Result<Option<Ended>, sqlx::Error> {
+        let begun = Instant::now();
         let over = async {
             self.stop.cancelled().await;
             tokio::time::sleep(GRACE).await;
@@ -103,6 +106,7 @@ impl Sending {
         };
         let chance = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
         let verdict = judge(usize::try_from(delivery.attempts).unwrap_or_default(), &outcome, chance);
+        self.measured.attempt(verdict, &outcome, begun.elapsed());
         let (status, error) = match &outcome {
             Ok(Answer { status, .. }) => (Some(i32::from(*status)), None),
             Err(failure) => (None, Some(failure.to_string())),
@@ -116,8 +120,10 @@ impl Sending {
     async fn give_up(&self, leased: &Leased, ended: &[Ended]) -> Result<(), sqlx::Error> {
         let gone = ended.iter().find(|ended| ended.verdict == Verdict::Gone).map(|ended| (GONE, ended.at));
         let tried = ended.iter().filter(|ended| ended.verdict == Verdict::GivenUp).map(|ended| ended.since).min();
+        let is_gone = gone.is_some();
         let Some((reason, since)) = gone.or(tried.map(|since| (FAILED_FOR_DAYS, since))) else { return Ok(()) };
         if lease::give_up(&self.database, leased.id, reason, since).await? {
+            self.measured.disabled(is_gone);
             warn!(webhook.id = %leased.id, reason, "a webhook was disabled");
         }
         Ok(())

@@ -37,6 +37,9 @@ impl Targets {
         if url.len() > MAX_CHARS {
             return Err("must have at most 2048 characters");
         }
+        if url.contains('#') {
+            return Err("must not have a fragment");
+        }
         let uri: Uri = url.parse().map_err(|_| "must be a URL such as https://shop.example/webhooks")?;
         let is_encrypted = uri.scheme() == Some(&Scheme::HTTPS);
         if !is_encrypted && (self == Self::Public || uri.scheme() != Some(&Scheme::HTTP)) {
@@ -47,7 +50,8 @@ impl Targets {
             return Err("must not have a user or a password");
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        if host.is_empty() {
+        let is_in_brackets = authority.host().starts_with('[');
+        if host.is_empty() || is_in_brackets && host.parse::<Ipv6Addr>().is_err() {
             return Err("must name a host");
         }
         // What a name leads to is looked up each time that something is sent.
@@ -146,6 +150,7 @@ mod tests {
             "[::ffff:127.0.0.1]",
             "[::ffff:10.0.0.1]",
             "[::127.0.0.1]",
+            "[::ffff:0:127.0.0.1]",
             "[64:ff9b::7f00:1]",
             "[64:ff9b:1::1]",
             "[100::1]",
@@ -210,6 +215,14 @@ mod tests {
             "https://shop.example:99999",
             "https://shop.example:",
             "https://shop example",
+            "https://shop.example/#fragment",
+            "https://shop.example#@127.0.0.1/",
+            "https://shop.example\\@127.0.0.1/",
+            "https://shop.example/hooks\r\nHost: elsewhere",
+            "https://shop.example/a b",
+            "https://①②⑦.⓪.⓪.①/",
+            "https://[::1",
+            "https://[fe80::1%25eth0]/",
             &long,
         ] {
             assert!(Targets::Public.read(url).is_err(), "{url:?}");

@@ -4,6 +4,7 @@ use axum::http::{Method, StatusCode};
 use chrono::Utc;
 use clap::Parser;
 use orders_service::config::Config;
+use orders_service::webhooks::measured::Measured;
 use orders_service::{App, EVENTS, MIGRATOR, SCHEMA, http, openapi, payment_events};
 use serde_json::{Value, json};
 use service_kit::broker::Broker;
@@ -24,6 +25,9 @@ use uuid::Uuid;
 pub struct TestApp {
     pub app: App,
     pub client: Client,
+    pub metrics: Metrics,
+    /// What is counted of webhooks.
+    pub measured: Measured,
     /// Ends the streams.
     pub stop: CancellationToken,
     /// Who may do to the rows what the service may not.
@@ -58,11 +62,13 @@ impl TestApp {
         let database = Database::connect_lazy(&url, 4).expect("a pool");
         let broker = Broker::new(&config.settings, "orders-service", EVENTS).expect("a broker");
         let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA, EVENTS);
-        let app = App::new(database, outbox, &Metrics::default(), &config).expect("sound settings");
+        let metrics = Metrics::default();
+        let measured = Measured::new(&metrics);
+        let app = App::new(database, outbox, &metrics, &config).expect("sound settings");
         let stop = CancellationToken::new();
         tokio::spawn(app.live.clone().run(stop.clone()));
         let client = Client::documented(http::routes(app.clone()), openapi::description());
-        Self { client, app, stop, superuser: superuser.clone() }
+        Self { client, metrics, measured, app, stop, superuser: superuser.clone() }
     }
 
     pub async fn post_order(&self, body: Value) -> Answer {

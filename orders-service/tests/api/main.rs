@@ -19,5 +19,7 @@ mod stream_races;
 mod streams;
 mod timers;
 mod upgrade;
+mod webhook_attacks;
 mod webhook_receiver;
+mod webhook_service;
 mod webhooks;

@@ -1,88 +1,17 @@
-//! Webhooks: what is told to whom, how often, and where nothing may go.
-
-use std::time::Duration;
+//! Webhooks: what is told to whom, and how often.
 
 use axum::http::{Method, StatusCode};
-use orders_service::webhooks::client::{Client, Failure};
+use orders_service::backlog::Backlog;
 use orders_service::webhooks::fan_out::fan_out;
 use orders_service::webhooks::lease;
-use orders_service::webhooks::sending::Sending;
-use orders_service::webhooks::target::Targets;
 use serde_json::{Value, json};
 use service_kit::testing::{ALICE, TOKEN};
 use shared_events::events::ProcessedStatus;
 use sqlx::PgPool;
-use tokio_util::sync::CancellationToken;
 
-use crate::helpers::{TestApp, processed};
+use crate::helpers::processed;
 use crate::webhook_receiver::{Receiver, Reply};
-
-const WEBHOOKS: &str = "/api/webhooks";
-/// Short, so that a test which waits for it does not take long.
-const TIMEOUT: Duration = Duration::from_millis(500);
-
-/// A service whose users may have webhooks anywhere.
-async fn start(superuser: &PgPool) -> TestApp {
-    TestApp::start(superuser.clone()).await;
-    let service = TestApp::with(superuser, &["--webhook-targets", "any"]);
-    fan_out(&service.app.database).await.expect("it begins");
-    service
-}
-
-impl TestApp {
-    async fn webhook(&self, body: Value) -> Value {
-        self.client.send(Method::POST, WEBHOOKS, TOKEN, &body).await.expect(StatusCode::CREATED)
-    }
-
-    async fn post(&self, path: &str) -> Value {
-        let answer = self.client.send(Method::POST, path, TOKEN, &Value::Null).await;
-        assert!(answer.status.is_success(), "{}", answer.text);
-        answer.body["data"].clone()
-    }
-
-    fn sending(&self, timeout: Duration) -> Sending {
-        let client = Client::new(Targets::Any, timeout);
-        Sending::new(self.app.database.clone(), client, CancellationToken::new())
-    }
-
-    /// Makes all changes into deliveries and sends what is due.
-    async fn deliver(&self) {
-        while !fan_out(&self.app.database).await.expect("the database answers") {}
-        let (sending, database) = (self.sending(TIMEOUT), &self.app.database);
-        loop {
-            let leased = lease::take(database, 100).await.expect("the database answers");
-            if leased.is_empty() {
-                return;
-            }
-            for leased in &leased {
-                sending.turn(leased).await.expect("the database answers");
-            }
-        }
-    }
-
-    /// Lets all the time pass that is waited for.
-    async fn wait(&self) {
-        for statement in [
-            "update orders.webhook_deliveries set next_attempt_at = now() where status = 'pending'",
-            "update orders.webhooks set due_at = now() where enabled",
-        ] {
-            sqlx::query(statement).execute(&self.app.database).await.expect("time passes");
-        }
-    }
-
-    async fn deliveries(&self, webhook: &Value) -> Vec<Value> {
-        let path = format!("{WEBHOOKS}/{}/deliveries", text(&webhook["id"]));
-        self.get(&path).await.expect(StatusCode::OK).as_array().expect("a list").clone()
-    }
-
-    async fn as_it_is(&self, webhook: &Value) -> Value {
-        self.get(&format!("{WEBHOOKS}/{}", text(&webhook["id"]))).await.expect(StatusCode::OK)
-    }
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().expect("text")
-}
+use crate::webhook_service::{WEBHOOKS, start, text};
 
 #[sqlx::test(migrations = false)]
 async fn a_webhook_is_told_of_each_thing_that_happens_in_a_signed_message(database: PgPool) {
@@ -212,43 +141,6 @@ async fn a_receiver_that_is_gone_is_told_nothing_more(database: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_redirect_is_not_followed_and_an_endless_answer_not_read(database: PgPool) {
-    let (service, receiver, other) = (start(&database).await, Receiver::start().await, Receiver::start().await);
-    let redirected = service.webhook(json!({"url": format!("{}/redirect", receiver.url)})).await;
-    let endless = service.webhook(json!({"url": format!("{}/endless", receiver.url)})).await;
-    receiver.answers("/redirect", Reply::RedirectTo(other.url.clone()));
-    receiver.answers("/endless", Reply::Endless);
-    service.placed_order().await;
-    service.deliver().await;
-    assert_eq!((receiver.count(), other.count()), (2, 0));
-    assert_eq!(service.deliveries(&redirected).await[0]["responseStatus"], 307);
-    assert_eq!(service.deliveries(&endless).await[0]["status"], "delivered");
-}
-
-#[sqlx::test(migrations = false)]
-async fn who_does_not_answer_keeps_nobody_else_waiting(database: PgPool) {
-    let (service, receiver) = (start(&database).await, Receiver::start().await);
-    for path in ["stalled", "quick"] {
-        service.webhook(json!({"url": format!("{}/{path}", receiver.url)})).await;
-    }
-    receiver.answers("/stalled", Reply::Never);
-    for _ in 0..20 {
-        service.placed_order().await;
-    }
-    while !fan_out(&service.app.database).await.expect("the database answers") {}
-    // Longer than the test may take.
-    let running = tokio::spawn(service.sending(Duration::from_mins(5)).run());
-    let all_quick = async {
-        while receiver.count_at("/quick") < 20 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(1), all_quick).await.expect("the quick one is told of everything");
-    assert!(receiver.count_at("/stalled") <= 4, "the other one is still being waited for");
-    running.abort();
-}
-
-#[sqlx::test(migrations = false)]
 async fn both_secrets_are_good_for_a_while_after_a_rotation(database: PgPool) {
     let (service, receiver) = (start(&database).await, Receiver::start().await);
     let webhook = service.webhook(json!({"url": receiver.url})).await;
@@ -274,7 +166,7 @@ async fn what_a_dead_replica_has_sent_and_not_recorded_is_sent_again_with_the_sa
     let (service, receiver) = (start(&database).await, Receiver::start().await);
     service.webhook(json!({"url": receiver.url})).await;
     service.placed_order().await;
-    while !fan_out(&service.app.database).await.expect("the database answers") {}
+    service.fan_out().await;
     // It dies with the lease, after the receiver has taken the message.
     let database = &service.app.database;
     let leased = lease::take(database, 1).await.expect("the database answers");
@@ -318,34 +210,6 @@ async fn several_replicas_make_each_change_into_one_delivery(database: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn nothing_goes_to_addresses_that_are_not_public(database: PgPool) {
-    let service = TestApp::start(database).await;
-    for url in [
-        "http://shop.example/",
-        "https://127.0.0.1/",
-        "https://[::ffff:10.0.0.1]/",
-        "https://localhost:8080/",
-        "ftp://shop.example",
-        "shop",
-    ] {
-        let refused = service.client.send(Method::POST, WEBHOOKS, TOKEN, &json!({"url": url})).await;
-        let problem = refused.expect_problem(StatusCode::UNPROCESSABLE_ENTITY, "validation_failed");
-        assert_eq!(
-            (&problem["errors"][0]["pointer"], &problem["errors"][0]["code"]),
-            (&json!("#/url"), &json!("unsafe_url")),
-            "{url}"
-        );
-    }
-    // What a name leads to is looked at when it is known: these are names of 127.0.0.1.
-    let client = Client::new(Targets::Public, TIMEOUT);
-    for url in ["https://2130706433/", "https://127.1/", "https://0x7f000001/", "https://0177.0.0.1/"] {
-        let headers = ["webhook-id", "webhook-timestamp", "webhook-signature"]
-            .map(|name| (axum::http::HeaderName::from_static(name), String::new()));
-        assert_eq!(client.post(url, headers, String::new()).await, Err(Failure::NotPublic), "{url}");
-    }
-}
-
-#[sqlx::test(migrations = false)]
 async fn webhooks_are_the_business_of_their_owner(database: PgPool) {
     let service = start(&database).await;
     let webhook = service.webhook(json!({"url": "https://shop.example/hooks"})).await;
@@ -386,5 +250,43 @@ async fn every_documented_body_makes_a_webhook(database: PgPool) {
     for (name, body) in service.client.contract().bodies(&Method::POST, WEBHOOKS) {
         let webhook = service.webhook(body.clone()).await;
         assert_eq!(webhook["url"], body["url"], "{name}");
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn operators_see_how_attempts_end_who_is_given_up_and_what_nobody_sends(database: PgPool) {
+    let (service, receiver) = (start(&database).await, Receiver::start().await);
+    for (path, status) in [("taken", StatusCode::OK), ("failed", StatusCode::BAD_GATEWAY), ("gone", StatusCode::GONE)] {
+        receiver.answers(&format!("/{path}"), Reply::Status(status));
+        service.webhook(json!({"url": format!("{}/{path}", receiver.url)})).await;
+    }
+    service.webhook(json!({"url": "http://127.0.0.1:1"})).await;
+    service.placed_order().await;
+    service.fan_out().await;
+    let late = "update orders.webhooks set due_at = now() - interval '1 hour'";
+    sqlx::query(late).execute(&service.app.database).await.expect("time passes");
+    let backlog = Backlog::read(&service.app.database).await.expect("the database answers");
+    assert_eq!(backlog.webhooks_due, 4);
+    assert!(backlog.webhooks_due_age_seconds >= 3600.0 && backlog.webhook_changes_age_seconds < 3600.0, "{backlog:?}");
+
+    service.deliver().await;
+    let early = "update orders.webhook_cursor set seen = '0' || substring(seen from '@.*')";
+    sqlx::query(early).execute(&service.app.database).await.expect("nobody has made messages since");
+    let backlog = Backlog::read(&service.app.database).await.expect("the database answers");
+    assert_eq!((backlog.webhooks_due, backlog.webhooks_due_age_seconds), (0, 0.0));
+    assert!(backlog.webhook_changes_age_seconds > 1e9, "{backlog:?}");
+    let text = service.metrics.text(&[]).expect("a text");
+    for line in [
+        r#"webhook_request_duration_seconds_count{outcome="delivered"} 1"#,
+        r#"webhook_request_duration_seconds_count{outcome="refused"} 2"#,
+        r#"webhook_request_duration_seconds_count{outcome="no_answer"} 1"#,
+        r#"webhooks_disabled_total{reason="gone"} 1"#,
+        r#"webhooks_disabled_total{reason="failing"} 0"#,
+    ] {
+        assert!(
+            text.lines().any(|found| found == line),
+            "{line} is not in
+{text}"
+        );
     }
 }
