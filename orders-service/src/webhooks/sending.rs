@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use axum::http::HeaderName;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
+use service_kit::crash_point::crash_point;
 use service_kit::pool::Database;
 use service_kit::process::repeat;
 use tokio::sync::Semaphore;
@@ -104,6 +105,7 @@ impl Sending {
             outcome = self.client.post(&leased.url, headers(leased, &delivery), delivery.payload.clone()) => outcome,
             () = over => return Ok(None),
         };
+        crash_point("webhook sent, not recorded");
         let chance = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
         let verdict = judge(usize::try_from(delivery.attempts).unwrap_or_default(), &outcome, chance);
         self.measured.attempt(verdict, &outcome, begun.elapsed());

@@ -15,6 +15,7 @@ mod secrets;
 mod stack;
 mod storage;
 mod table_lock;
+mod webhook_receiver;
 
 mod bench;
 mod broker_alarm;
@@ -47,3 +48,4 @@ mod shutdown;
 mod signed_tokens;
 mod survival;
 mod traces;
+mod webhooks;
