@@ -4,6 +4,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import * as accessibility from "./accessibility.mjs";
+import * as documents from "./documents.mjs";
 import * as operations from "./operations.mjs";
 import * as orders from "./orders.mjs";
 
@@ -14,7 +15,7 @@ import * as orders from "./orders.mjs";
 const PATIENCE = 30_000;
 
 /** @type {Record<string, (visit: Visit) => Promise<void>>} */
-const scenarios = { ...accessibility, ...operations, ...orders };
+const scenarios = { ...accessibility, ...documents, ...operations, ...orders };
 const name = process.argv[2] ?? "";
 const scenario = scenarios[name];
 const gateway = process.env["GATEWAY_URL"];

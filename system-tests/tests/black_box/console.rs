@@ -85,6 +85,7 @@ scenarios!(
     nobody_gets_in_without_the_operators_token,
     operators_are_told_all_of_any_order,
     every_view_is_accessible_on_every_screen,
+    the_page_of_the_api_fits_a_phone,
 );
 
 #[test]
