@@ -57,10 +57,12 @@ FROM runtime AS orders-service
 ENV LISTEN_ADDR=0.0.0.0:3000
 EXPOSE 3000
 COPY --from=build /src/target/release/orders-service /usr/local/bin/
+COPY sbom/orders-service.cdx.json /usr/share/doc/orders-service/sbom.cdx.json
 ENTRYPOINT ["/usr/local/bin/orders-service"]
 
 FROM runtime AS payments-service
 ENV LISTEN_ADDR=0.0.0.0:3001
 EXPOSE 3001
 COPY --from=build /src/target/release/payments-service /usr/local/bin/
+COPY sbom/payments-service.cdx.json /usr/share/doc/payments-service/sbom.cdx.json
 ENTRYPOINT ["/usr/local/bin/payments-service"]

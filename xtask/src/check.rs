@@ -21,13 +21,14 @@ enum Outcome {
 /// A step's name and what it does.
 type Step = (&'static str, fn() -> Result<Outcome>);
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("format", || run(paths::cargo().args(["fmt", "--all", "--check"]))),
     ("lints, generated files", || run(Command::new(paths::ourselves()).args(["prepare", "--check"]))),
     ("documents of the API", || run(&mut docs::command(&["--check"]))),
     ("console", || Ok(console())),
     ("alert rules", || Ok(if alerts::are_sound()? { Outcome::Passed } else { Outcome::Failed })),
     ("manifests", manifests),
+    ("bills of materials", || run(Command::new(paths::ourselves()).args(["sbom", "--check"]))),
     ("bans, licences, sources", || deny(&["bans", "licenses", "sources"])),
     ("advisories", advisories),
 ];

@@ -1,12 +1,13 @@
 //! `cargo xtask sbom`: a bill of materials for each service, in the format of `CycloneDX`
 //! (<https://cyclonedx.org/docs/1.5/json/>): every crate that is compiled into it, as cargo resolves them for a release.
+//! They are committed, a line for each crate, so that a change shows what comes in with it; the images carry them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::services::{ORDERS, PAYMENTS};
 use crate::{paths, print};
@@ -15,10 +16,10 @@ use crate::{paths, print};
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const FORMAT: &str = "{p}|{l}|{r}";
 
-/// Writes them to `target/sbom`.
+/// Run it after a dependency has changed, and commit what it has written to `sbom/`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Write nothing
+    /// Only compare; fail if something differs
     #[arg(long)]
     check: bool,
 }
@@ -35,18 +36,21 @@ struct Component {
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let lock = fs::read_to_string(paths::root().join("Cargo.lock"))?;
     let checksums = checksums(&lock);
-    let folder = paths::target().join("sbom");
-    fs::create_dir_all(&folder)?;
+    let folder = paths::open_dir(&paths::root().join("sbom"))?;
+    let mut differ = false;
     for service in [ORDERS, PAYMENTS] {
         let components = components(&tree(service)?)?;
         let bill = bill(service, &components, &checksums)?;
         let path = folder.join(format!("{service}.cdx.json"));
         if !options.check {
-            fs::write(&path, serde_json::to_string_pretty(&bill)? + "\n")?;
+            fs::write(&path, bill)?;
+            print::out(format_args!("{} crates  {}", components.len(), path.display()));
+        } else if fs::read_to_string(&path).ok().as_ref() != Some(&bill) {
+            print::err(format_args!("{} is not what is compiled in: cargo xtask sbom", path.display()));
+            differ = true;
         }
-        print::out(format_args!("{} crates  {}", components.len(), path.display()));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if differ { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn tree(service: &str) -> Result<String> {
@@ -90,8 +94,8 @@ fn bill(
     service: &str,
     components: &BTreeSet<Component>,
     checksums: &BTreeMap<(String, String), String>,
-) -> Result<Value> {
-    let described = components.iter().map(|Component { name, version, license, repository }| {
+) -> Result<String> {
+    let line = |Component { name, version, license, repository }: &Component| -> Result<String> {
         let checksum = checksums.get(&(name.clone(), version.clone()));
         let checksum = checksum.with_context(|| format!("{name} {version} has no checksum in Cargo.lock"))?;
         let purl = format!("pkg:cargo/{name}@{version}");
@@ -108,19 +112,19 @@ fn bill(
         if !repository.is_empty() {
             component["externalReferences"] = json!([{"type": "vcs", "url": repository}]);
         }
-        Ok(component)
-    });
-    Ok(json!({
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.5",
-        "version": 1,
-        "metadata": {"component": {"type": "application", "bom-ref": service, "name": service, "version": env!("CARGO_PKG_VERSION")}},
-        "components": described.collect::<Result<Vec<_>>>()?,
-    }))
+        Ok(component.to_string())
+    };
+    let lines = components.iter().map(line).collect::<Result<Vec<_>>>()?.join(",\n");
+    let version = env!("CARGO_PKG_VERSION");
+    let itself = json!({"component": {"type": "application", "bom-ref": service, "name": service, "version": version}});
+    let format = r#""bomFormat":"CycloneDX","specVersion":"1.5","version":1"#;
+    Ok(format!("{{{format},\"metadata\":{itself},\"components\":[\n{lines}\n]}}\n"))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -133,6 +137,7 @@ mod tests {
             [[package]]\nname = \"serde_derive\"\nversion = \"1.0.1\"\nchecksum = \"cd\"\n";
         let components = components(tree).expect("crates");
         let bill = bill("orders-service", &components, &checksums(lock)).expect("a bill");
+        let bill: Value = serde_json::from_str(&bill).expect("JSON");
         let listed = bill["components"].as_array().expect("a list");
         assert_eq!(listed.len(), 2);
         assert_eq!(listed[0]["purl"], "pkg:cargo/serde@1.0.1");
