@@ -3,7 +3,8 @@
 --
 -- An order is closed when nothing can happen to it any more: it is delivered and paid, or cancelled with its payment
 -- cancelled or refunded; both services know that; no event of it is on its way; and nobody can ask again with a key.
--- It costs by the number of orders that are looked at (`retire.batch`), however many there are.
+-- It costs by the number of orders that are looked at (`retire.batch`), however many there are: they are looked up by
+-- arrays, which can only be looked up; joined, they are compared with every order there is.
 
 with setting as (
     select now() - current_setting('retire.closed_for')::interval as closed_before,
@@ -16,27 +17,29 @@ with setting as (
     where id > current_setting('retire.after')::uuid
     order by id
     limit (select batch from setting)
+), on_its_way as (
+    select order_id from orders.outbox where order_id = any(array(select id from looked_at))
+    union select order_id from payments.outbox where order_id = any(array(select id from looked_at))
 ), closed as (
     select o.id
-    from looked_at
-    join orders.orders o using (id)
+    from orders.orders o
     join payments.payments p on p.order_id = o.id
     cross join setting
-    where greatest(o.updated_at, p.updated_at) < closed_before
+    where p.order_id = any(array(select id from looked_at))
+        and greatest(o.updated_at, p.updated_at) < closed_before
         and o.created_at < oldest_order_key and p.updated_at < oldest_payment_key
         and (o.status, p.status) in (('delivered', 'paid'), ('cancelled', 'cancelled'), ('cancelled', 'refunded'))
         and (o.payment_status, o.payment_version) = (p.status, p.version)
-        and not exists (select from orders.outbox where order_id = o.id)
-        and not exists (select from payments.outbox where order_id = o.id)
+        and o.id <> all(array(select order_id from on_its_way))
     for update of o, p skip locked
 ), history as (
-    delete from orders.order_events where order_id in (select id from closed) returning *
+    delete from orders.order_events where order_id = any(array(select id from closed)) returning *
 ), gone_orders as (
-    delete from orders.orders where id in (select id from closed) returning *
+    delete from orders.orders where id = any(array(select id from closed)) returning *
 ), tried as (
-    delete from payments.attempts where order_id in (select id from closed) returning *
+    delete from payments.attempts where order_id = any(array(select id from closed)) returning *
 ), gone_payments as (
-    delete from payments.payments where order_id in (select id from closed) returning *
+    delete from payments.payments where order_id = any(array(select id from closed)) returning *
 ), kept_orders as (
     insert into orders.archived_orders (id, document, events)
     select id, to_jsonb(gone_orders),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Executor, Row, SqlSafeStr};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, PgExecutor, Row, SqlSafeStr};
 use uuid::Uuid;
 
 use crate::outbox::Table;
@@ -118,7 +118,7 @@ impl Statements {
 
     /// All reads of all plans, as the tables are filled now.
     pub async fn reads(&self) -> Vec<Read> {
-        let first_columns = self.first_columns().await;
+        let first_columns = first_columns(&self.database, &[self.schema]).await;
         let mut reads = Vec::new();
         for (name, statement, nulls) in self.prepared().await {
             let arguments = if nulls.is_empty() { nulls } else { format!("({nulls})") };
@@ -127,9 +127,7 @@ impl Statements {
                 Ok(row) => row.get(0),
                 Err(problem) => panic!("{problem}, of {statement}"),
             };
-            let mut found = Vec::new();
-            find_reads(&plan[0]["Plan"], Extent::Whole, &first_columns, &mut found);
-            reads.extend(found.into_iter().map(|(how, is_flat)| Read { how, is_flat, statement: statement.clone() }));
+            reads.extend(reads_of_plan(&plan, &statement, &first_columns));
         }
         reads
     }
@@ -143,13 +141,25 @@ impl Statements {
         all.into_iter().filter(|(_, statement, _)| names(statement, self.schema)).collect()
     }
 
-    /// What each index of the schema is sorted by first.
-    async fn first_columns(&self) -> HashMap<String, String> {
-        let columns = "select relname::text, pg_get_indexdef(indexrelid, 1, true) from pg_index
-             join pg_class on pg_class.oid = indexrelid where relnamespace = $1::text::regnamespace";
-        let columns: Vec<_> = sqlx::query_as(columns).bind(self.schema).fetch_all(&self.database).await.expect("rows");
-        columns.into_iter().collect()
-    }
+/// The reads of a statement without parameters, as this connection carries it out.
+pub async fn reads_of(connection: &mut PgConnection, statement: &str) -> Vec<Read> {
+    let explain = AssertSqlSafe(format!("explain (format json) {statement}"));
+    let plan = sqlx::raw_sql(explain).fetch_one(&mut *connection).await.expect("the statement can be planned").get(0);
+    reads_of_plan(&plan, statement, &first_columns(connection, &testing::SCHEMAS).await)
+}
+
+/// What each index of these schemas is sorted by first. Tables of the same name have the same indexes.
+async fn first_columns(database: impl PgExecutor<'_>, schemas: &[&str]) -> HashMap<String, String> {
+    let columns = "select relname::text, pg_get_indexdef(indexrelid, 1, true) from pg_index
+         join pg_class on pg_class.oid = indexrelid where relnamespace::regnamespace::text = any($1)";
+    let columns: Vec<_> = sqlx::query_as(columns).bind(schemas).fetch_all(database).await.expect("rows");
+    columns.into_iter().collect()
+}
+
+fn reads_of_plan(plan: &Value, statement: &str, first_columns: &HashMap<String, String>) -> Vec<Read> {
+    let mut found = Vec::new();
+    find_reads(&plan[0]["Plan"], Extent::Whole, first_columns, &mut found);
+    found.into_iter().map(|(how, is_flat)| Read { how, is_flat, statement: statement.to_owned() }).collect()
 }
 
 /// Prints all reads. Fails with those that are neither flat nor an exception, and with the exceptions that nothing needs.
