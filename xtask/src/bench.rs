@@ -18,7 +18,7 @@ use crate::state;
 use crate::up::{self, Profile};
 use crate::{install, paths, print, signals};
 
-mod figures;
+pub(crate) mod figures;
 
 mod cost;
 mod creates;
@@ -29,17 +29,17 @@ mod volume;
 
 mod meter;
 
-mod client;
+pub(crate) mod client;
 mod gateway;
 mod nothing;
 mod pgbench;
-mod steady;
+pub(crate) mod steady;
 mod wrk;
 
-mod books;
+pub(crate) mod books;
 mod counts;
 mod cpu;
-mod latencies;
+pub(crate) mod latencies;
 
 mod bars;
 mod machine;

@@ -26,6 +26,7 @@ mod bench;
 mod chaos;
 mod schemathesis;
 mod test;
+mod soak;
 
 mod check;
 mod docs;
@@ -105,6 +106,8 @@ enum Task {
     /// Ask a running system what its document allows and what it does not, and compare the answers with the document.
     Schemathesis(schemathesis::Options),
     /// Format, lints, dependency policy and generated files.
+    /// Use the system steadily while it clears away what it has done with, and draw what has grown meanwhile.
+    Soak(soak::Options),
     Check,
     /// Renew `.sqlx`, the committed descriptions of all SQL statements.
     Prepare(prepare::Options),
@@ -144,6 +147,7 @@ fn main() -> ExitCode {
         Task::Prepare(options) => prepare::run(&options),
         Task::Docs(options) => docs::run(&options),
         Task::Manifests(options) => manifests::run(&options),
+        Task::Soak(options) => soak::run(&options),
         Task::Sbom(options) => sbom::run(&options),
         Task::Supervise(options) => background::serve(&options),
     };

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::paths::StackDir;
@@ -39,9 +39,9 @@ pub(crate) struct Options {
 
 /// What became of the orders.
 #[derive(Default, Serialize)]
-struct Report {
+pub(crate) struct Report {
     looked_at: u64,
-    retired: u64,
+    pub(crate) retired: u64,
 }
 
 /// The row of the statement.
@@ -53,19 +53,8 @@ struct Batch {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let (psql, database) = (postgres::psql()?, options.database()?);
-    let mut report = Report::default();
-    let mut after = FIRST.to_owned();
-    loop {
-        let Batch { looked_at, retired, last } = options.next(&psql, &database, &after)?;
-        report.looked_at += looked_at;
-        report.retired += retired;
-        match last {
-            Some(last) if looked_at == u64::from(options.batch) => after = last,
-            _ => break,
-        }
-        thread::sleep(options.pause);
-    }
+    let Options { closed_for, batch, pause, .. } = options;
+    let report = retire(&options.database()?, *closed_for, *batch, *pause)?;
     if options.json {
         print::out(serde_json::to_string(&report)?);
     } else {
@@ -82,19 +71,31 @@ impl Options {
         let dir = self.dir.open()?;
         Ok(state::running(&dir)?.with_context(|| format!("nothing runs in {}", dir.display()))?.postgres)
     }
+}
 
-    fn next(&self, psql: &std::path::PathBuf, database: &str, after: &str) -> Result<Batch> {
+/// Looks at every order there is, `batch` at a time.
+pub(crate) fn retire(database: &str, closed_for: Duration, batch: u32, pause: Duration) -> Result<Report> {
+    let psql = postgres::psql()?;
+    let mut report = Report::default();
+    let mut after = FIRST.to_owned();
+    loop {
         // The last one looks for keys of every single order without an index; that there are none is known already.
         let settings = format!(
-            "set retire.closed_for = '{} s'; set retire.batch = {}; set retire.after = '{after}';
+            "set retire.closed_for = '{} s'; set retire.batch = {batch}; set retire.after = '{after}';
              set session_replication_role = replica",
-            self.closed_for.as_secs_f64(),
-            self.batch
+            closed_for.as_secs_f64(),
         );
-        let output = probe::psql_output(psql, database, &["-tA", "-c", &settings, "-c", STATEMENT])
+        let output = probe::psql_output(&psql, database, &["-tA", "-c", &settings, "-c", STATEMENT])
             .context("no orders can be retired")?;
         let line = output.lines().find(|line| line.starts_with('{'));
-        ensure!(line.is_some(), "the database answers {output:?}");
-        Ok(serde_json::from_str(line.unwrap_or_default())?)
+        let line = line.with_context(|| format!("the database answers {output:?}"))?;
+        let Batch { looked_at, retired, last } = serde_json::from_str(line)?;
+        report.looked_at += looked_at;
+        report.retired += retired;
+        match last {
+            Some(last) if looked_at == u64::from(batch) => after = last,
+            _ => return Ok(report),
+        }
+        thread::sleep(pause);
     }
 }

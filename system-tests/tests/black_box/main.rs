@@ -46,6 +46,7 @@ mod retire;
 mod rolling_restarts;
 mod shutdown;
 mod signed_tokens;
+mod soak;
 mod survival;
 mod traces;
 mod webhooks;

@@ -29,19 +29,15 @@ impl Client {
     /// Asks for something at once, so that the first request that counts finds everything open.
     pub(crate) async fn connect(gateway: &str) -> Result<Self> {
         let host = gateway.trim_start_matches("http://").to_owned();
-        let stream = TcpStream::connect(&host).await?;
-        stream.set_nodelay(true)?;
-        let (requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // Its errors come up at the requests.
-        tokio::spawn(connection);
+        let requests = open(&host).await?;
         let mut client = Self { host, requests };
         client.read("/api/orders?limit=1", TOKEN).await?;
         Ok(client)
     }
 
-    /// Places an order and answers its id.
-    pub(crate) async fn create(&mut self) -> Result<String> {
-        let order = self.send(Method::POST, "/api/orders", Some(BILL), TOKEN).await?;
+    /// Places an order, with an `Idempotency-Key` if there is one, and answers its id.
+    pub(crate) async fn create(&mut self, key: Option<&str>) -> Result<String> {
+        let order = self.send(Method::POST, "/api/orders", Some(BILL), TOKEN, key).await?;
         let order: Value = serde_json::from_slice(&order)?;
         order["data"]["id"].as_str().map(str::to_owned).context("an order has no id")
     }
@@ -51,15 +47,24 @@ impl Client {
         self.read(&format!("/api/payments/{order}"), TOKEN).await
     }
 
-    pub(crate) async fn pay(&mut self, order: &str) -> Result<()> {
-        self.send(Method::POST, &format!("/api/payments/pay/{order}"), Some(CARD), TOKEN).await.map(drop)
+    pub(crate) async fn pay(&mut self, order: &str, key: Option<&str>) -> Result<()> {
+        self.send(Method::POST, &format!("/api/payments/pay/{order}"), Some(CARD), TOKEN, key).await.map(drop)
+    }
+
+    pub(crate) async fn cancel(&mut self, order: &str) -> Result<()> {
+        self.send(Method::DELETE, &format!("/api/orders/{order}"), None, TOKEN, None).await.map(drop)
+    }
+
+    /// The first page of the user's orders.
+    pub(crate) async fn list(&mut self) -> Result<()> {
+        self.read("/api/orders?limit=20", TOKEN).await
     }
 
     pub(crate) async fn wait_until_confirmed(&mut self, order: &str) -> Result<()> {
         let deadline = Instant::now() + TIMEOUT;
         let path = format!("/api/orders/{order}");
         while Instant::now() < deadline {
-            let order: Value = serde_json::from_slice(&self.send(Method::GET, &path, None, TOKEN).await?)?;
+            let order: Value = serde_json::from_slice(&self.send(Method::GET, &path, None, TOKEN, None).await?)?;
             if order["data"]["status"] == "confirmed" {
                 return Ok(());
             }
@@ -69,24 +74,46 @@ impl Client {
     }
 
     pub(crate) async fn read(&mut self, path: &str, token: &str) -> Result<()> {
-        self.send(Method::GET, path, None, token).await.map(drop)
+        self.send(Method::GET, path, None, token, None).await.map(drop)
     }
 
-    async fn send(&mut self, method: Method, path: &str, body: Option<&'static str>, token: &str) -> Result<Bytes> {
+    async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<&'static str>,
+        token: &str,
+        key: Option<&str>,
+    ) -> Result<Bytes> {
         let mut request = Request::builder().method(method).uri(path);
         request = request.header(HOST, &self.host).header(AUTHORIZATION, token);
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
+        if let Some(key) = key {
+            request = request.header("Idempotency-Key", key);
+        }
         let request = request.body(Full::from(body.unwrap_or_default()))?;
         let answering = async {
-            self.requests.ready().await?;
+            // The gateway ends a connection after a thousand requests.
+            if self.requests.ready().await.is_err() {
+                self.requests = open(&self.host).await?;
+            }
             let answer = self.requests.send_request(request).await?;
             let status = answer.status();
-            Ok::<_, hyper::Error>((status, answer.into_body().collect().await?.to_bytes()))
+            anyhow::Ok((status, answer.into_body().collect().await?.to_bytes()))
         };
         let (status, text) = timeout(TIMEOUT, answering).await.with_context(|| format!("{path} is not answered"))??;
         ensure!(status.is_success(), "{path} answers {status}: {}", String::from_utf8_lossy(&text));
         Ok(text)
     }
+}
+
+async fn open(host: &str) -> Result<SendRequest<Full<Bytes>>> {
+    let stream = TcpStream::connect(host).await?;
+    stream.set_nodelay(true)?;
+    let (requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // Its errors come up at the requests.
+    tokio::spawn(connection);
+    Ok(requests)
 }

@@ -58,9 +58,9 @@ fn at_rate(meter: &mut Meter, target: &Target, name: &str, script: Script, rate:
     let watched = Watched::of(rate);
     let is_saga = matches!(script, Script::Saga);
     let timed = steady::run(&target.state.gateway, rate, meter.scale.length, &async |client, number, due| {
-        let order = client.create().await?;
+        let order = client.create(None).await?;
         if is_saga {
-            client.pay(&order).await?;
+            client.pay(&order, None).await?;
         }
         let answered = Instant::now();
         if watched.includes(number) {
