@@ -127,6 +127,9 @@ fn write_configuration(folder: &Path, amqp: u16, variables: &[(String, String)])
         format!("listeners.tcp.1 = 127.0.0.1:{amqp}"),
         // Users and what they may do, brought up to date at every start.
         format!("load_definitions = {}", folder.join("definitions.json").display()),
+        // What quorum queues have written is kept in memory, settled or not, until so much has come together; by default
+        // that is 512 MiB.
+        "raft.wal_max_size_bytes = 33554432".to_owned(),
         "log.file = false".to_owned(),
         "log.console = true".to_owned(),
         "log.console.level = info".to_owned(),
