@@ -72,11 +72,17 @@ pub(crate) fn load_generator() -> Result<PathBuf> {
 
 /// What checks and tests alert rules, installed if need be.
 pub(crate) fn promtool() -> Result<PathBuf> {
-    let find = || paths::program("promtool");
-    if find().is_none() {
-        install(&["prometheus"])?;
-    }
-    find().context("promtool is missing")
+    of_prometheus("promtool")
+}
+
+/// What evaluates them, installed if need be.
+pub(crate) fn prometheus() -> Result<PathBuf> {
+    of_prometheus("prometheus")
+}
+
+fn of_prometheus(name: &str) -> Result<PathBuf> {
+    ensure_programs(&[(name, "prometheus")])?;
+    paths::program(name).with_context(|| format!("{name} is missing"))
 }
 
 /// Makes sure that Python can make an environment of its own.

@@ -21,12 +21,13 @@ mod restore;
 mod retire;
 mod story;
 mod token;
+mod watch;
 
 mod bench;
 mod chaos;
 mod schemathesis;
-mod test;
 mod soak;
+mod test;
 
 mod check;
 mod docs;
@@ -95,6 +96,8 @@ enum Task {
     Restore(restore::Options),
     /// Move orders that were closed long ago, and their payments, to the archive.
     Retire(retire::Options),
+    /// Run Prometheus on a running system, with the alert rules, and tell which alerts come and go.
+    Alerts(watch::Options),
     /// Print an access token for a system that was started with `AUTH_MODE=jwt`.
     Token(token::Options),
     /// Run every test, with a private PostgreSQL and RabbitMQ and a complete system of its own.
@@ -103,11 +106,11 @@ enum Task {
     Chaos(chaos::Options),
     /// Measure how fast the system is, beside what PostgreSQL and nginx can do at most.
     Bench(bench::Options),
+    /// Use the system steadily while it clears away what it has done with, and draw what has grown meanwhile.
+    Soak(soak::Options),
     /// Ask a running system what its document allows and what it does not, and compare the answers with the document.
     Schemathesis(schemathesis::Options),
     /// Format, lints, dependency policy and generated files.
-    /// Use the system steadily while it clears away what it has done with, and draw what has grown meanwhile.
-    Soak(soak::Options),
     Check,
     /// Renew `.sqlx`, the committed descriptions of all SQL statements.
     Prepare(prepare::Options),
@@ -138,10 +141,12 @@ fn main() -> ExitCode {
         Task::Backup(options) => backup::run(&options),
         Task::Restore(options) => restore::run(&options),
         Task::Retire(options) => retire::run(&options),
+        Task::Alerts(options) => watch::run(&options),
         Task::Token(options) => token::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Chaos(options) => chaos::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Soak(options) => soak::run(&options),
         Task::Schemathesis(options) => schemathesis::run(&options),
         Task::Check => check::run_all(),
         Task::Prepare(options) => prepare::run(&options),
