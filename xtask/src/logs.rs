@@ -17,6 +17,9 @@ use crate::paths::StackDir;
 pub(crate) struct Options {
     /// A name that `ps` lists, or `gateway-access`, or `supervisor`
     name: String,
+    /// Only the last lines
+    #[arg(long, value_name = "LINES")]
+    tail: Option<usize>,
     /// Go on printing what is added
     #[arg(long, short)]
     follow: bool,
@@ -31,6 +34,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         name => dir.join("log").join(format!("{name}.log")),
     };
     let Ok(mut log) = File::open(&path) else { bail!("there is no log of that name; there are: {}", names(&dir)) };
+    if let Some(lines) = options.tail {
+        log.seek(SeekFrom::Start(start_of_last(lines, &fs::read(&path)?)))?;
+    }
     loop {
         // A reader such as `head` may close the pipe early.
         let read_on = copy(&mut log).is_ok() && options.follow;
@@ -43,6 +49,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             log.seek(SeekFrom::Start(0))?;
         }
     }
+}
+
+/// Where the last lines of a text begin.
+fn start_of_last(lines: usize, text: &[u8]) -> u64 {
+    let ends = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    let starts: Vec<_> = std::iter::once(0).chain(ends.filter(|start| *start < text.len())).collect();
+    starts[starts.len().saturating_sub(lines)..].first().map_or(text.len(), |start| *start) as u64
 }
 
 fn copy(log: &mut File) -> Result<()> {
@@ -58,4 +71,19 @@ fn names(dir: &Path) -> String {
     let mut names: Vec<_> = files.filter_map(|file| Some(file.path().file_stem()?.to_str()?.to_owned())).collect();
     names.sort();
     if names.is_empty() { "none yet".to_owned() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_found_whether_or_not_the_last_has_ended() {
+        for (lines, text, last) in
+            [(1, "a\nb\n", "b\n"), (2, "a\nb\nc", "b\nc"), (9, "a\nb\n", "a\nb\n"), (0, "a\n", ""), (3, "", "")]
+        {
+            let start = usize::try_from(start_of_last(lines, text.as_bytes())).expect("a short text");
+            assert_eq!(&text[start..], last, "the last {lines} of {text:?}");
+        }
+    }
 }

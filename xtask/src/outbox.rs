@@ -37,9 +37,14 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     match command {
         Command::List { dir, json } => {
             let admin = Admin::of_stack(&dir.open()?)?;
-            let outboxes = Service::ALL.map(|service| outbox(&admin, service));
-            let outboxes = outboxes.into_iter().collect::<Result<Vec<_>>>()?;
+            // The one that does not answer may be why the other's events wait.
+            let (outboxes, problems): (Vec<_>, Vec<_>) =
+                Service::ALL.map(|service| outbox(&admin, service)).into_iter().partition(Result::is_ok);
+            let outboxes: Vec<_> = outboxes.into_iter().flatten().collect();
             print::out(if *json { serde_json::to_string_pretty(&outboxes)? } else { table(&outboxes) });
+            if let Some(problem) = problems.into_iter().find_map(Result::err) {
+                return Err(problem);
+            }
         }
         Command::Republish { dir, service } => {
             let admin = Admin::of_stack(&dir.open()?)?;

@@ -4,13 +4,13 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::admin::{Admin, Service};
 use crate::paths::StackDir;
 use crate::print;
 
-/// What to look at first.
+/// What to look at first. Exits with 1 when a service does not answer; the other is shown all the same.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -22,10 +22,19 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let admin = Admin::of_stack(&options.dir.open()?)?;
-    let overview = |service| Ok(admin.ask(service, "GET", "/overview")?.context("it has no overview")?["data"].clone());
-    let overviews = Service::ALL.map(overview).into_iter().collect::<Result<Vec<Value>>>()?;
+    let overviews = Service::ALL.map(|service| overview(&admin, service));
+    let all_answer = overviews.iter().all(|overview| overview["problem"].is_null());
     print::out(if options.json { serde_json::to_string_pretty(&overviews)? } else { text(&overviews) });
-    Ok(ExitCode::SUCCESS)
+    Ok(if all_answer { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What a service tells, or why it does not: the other one may know more.
+fn overview(admin: &Admin, service: Service) -> Value {
+    let told = admin.ask(service, "GET", "/overview").and_then(|told| told.context("it has no overview"));
+    match told {
+        Ok(told) => told["data"].clone(),
+        Err(problem) => json!({"service": service.name(), "problem": format!("{problem:#}")}),
+    }
 }
 
 /// A line for each thing, indented by what it is part of.
