@@ -23,12 +23,21 @@ pub(crate) struct Options {
     /// Only compare; fail if something differs or clippy has a warning
     #[arg(long)]
     check: bool,
+    /// Make the committed statements those that later migrations must leave working
+    #[arg(long, conflicts_with = "check")]
+    release: bool,
 }
 
 /// Statements by the name of their file.
 type Queries = BTreeMap<String, Value>;
 
+/// What the services of the last release send.
+const RELEASED: &str = "migrations/released.json";
+
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    if options.release {
+        return release();
+    }
     install::ensure_installed()?;
     let (sender, interruptions) = mpsc::channel();
     signals::forward(sender, |signal| signal)?;
@@ -44,6 +53,16 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let generated = generated?;
     let committed = paths::root().join(".sqlx");
     if options.check { compare(&read(&committed)?, &read(&generated)?) } else { replace(&committed, &generated) }
+}
+
+/// Their text alone, since it is all that a running service has sent.
+fn release() -> Result<ExitCode> {
+    let statements = read(&paths::root().join(".sqlx"))?;
+    let statements: Vec<_> = statements.values().map(|description| &description["query"]).collect();
+    let file = paths::root().join(RELEASED);
+    fs::write(&file, serde_json::to_string_pretty(&statements)? + "\n")?;
+    print::out(format_args!("{} statements  {}", statements.len(), file.display()));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs the migrations of every schema as its owner.

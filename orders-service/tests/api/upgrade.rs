@@ -6,6 +6,7 @@ use clap::Parser;
 use orders_service::config::Config;
 use orders_service::{MIGRATOR, SCHEMA};
 use service_kit::database::prepare;
+use service_kit::testing::plans::Statements;
 use service_kit::testing::{self, Login};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, PgPool, SqlSafeStr};
@@ -62,6 +63,13 @@ async fn a_service_starts_and_works_on_tables_that_are_newer(superuser: PgPool) 
     for id in [before, after] {
         assert_eq!(service.get_order(id).await["status"], "created");
     }
+}
+
+#[sqlx::test(migrations = false)]
+async fn what_the_last_release_asks_of_the_tables_they_still_answer(superuser: PgPool) {
+    TestApp::start(superuser.clone()).await;
+    let statements = Statements::released(&testing::url_of(&superuser, SCHEMA, Login::Service), SCHEMA).await;
+    assert!(!statements.reads().await.is_empty());
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod access;
 mod attempts;
 mod card_data;
 mod documented;
+mod grants;
 mod idempotency;
 mod interleavings;
 mod ledger;

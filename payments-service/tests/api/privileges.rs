@@ -2,6 +2,7 @@
 //! tests, since they run with these logins.
 
 use payments_service::{MIGRATOR, SCHEMA, sandbox};
+use service_kit::testing::plans::Statements;
 use service_kit::testing::{self, Login};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
@@ -112,7 +113,7 @@ async fn a_schema_that_a_service_owned_itself_passes_to_its_owner_while_the_serv
     testing::migrate(&superuser, SCHEMA, &MIGRATOR).await;
 }
 
-async fn migrate(superuser: &PgPool) {
+pub async fn migrate(superuser: &PgPool) {
     testing::bootstrap(superuser).await;
     for (schema, migrator, _) in SCHEMAS {
         testing::migrate(superuser, schema, migrator).await;
@@ -128,6 +129,15 @@ async fn connect(superuser: &PgPool, schema: &str, login: Login) -> PgConnection
 async fn refusal(connection: &mut PgConnection, statement: &str) -> Option<String> {
     let tried = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(connection).await;
     tried.err().and_then(|problem| Some(problem.as_database_error()?.code()?.into_owned()))
+}
+
+#[sqlx::test(migrations = false)]
+async fn what_the_last_release_asks_of_the_tables_they_still_answer(superuser: PgPool) {
+    migrate(&superuser).await;
+    for schema in [SCHEMA, sandbox::SCHEMA] {
+        let statements = Statements::released(&testing::url_of(&superuser, schema, Login::Service), schema).await;
+        assert!(!statements.reads().await.is_empty(), "{schema}");
+    }
 }
 
 #[test]

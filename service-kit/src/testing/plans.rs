@@ -20,6 +20,7 @@ use crate::stored::Stored;
 use crate::story::Story;
 use crate::{idempotency, testing};
 
+const RELEASED: &str = "migrations/released.json";
 /// Rows pass through these as they come, so that a limit above them holds below them.
 const PASS_ON: [&str; 4] = ["Limit", "LockRows", "Result", "Subquery Scan"];
 /// These find no rows of their own: what they are given was found below them.
@@ -72,9 +73,19 @@ pub struct Exception {
 impl Statements {
     /// Those of `schema` that the compiler has checked. The URL is that of the service.
     pub async fn checked(url: &str, schema: &'static str) -> Self {
+        Self::prepare(url, schema, checked_statements()).await
+    }
+
+    /// Those that the services of the last release send, which go on while the tables are already new.
+    pub async fn released(url: &str, schema: &'static str) -> Self {
+        let statements = fs::read(path(RELEASED)).expect("`cargo xtask prepare --release` has written them");
+        Self::prepare(url, schema, serde_json::from_slice(&statements).expect("a list of statements")).await
+    }
+
+    async fn prepare(url: &str, schema: &'static str, statements: Vec<String>) -> Self {
         // What is prepared is known to a single connection.
         let database = Database::connect_lazy(url, 1).expect("a pool");
-        for statement in checked_statements().into_iter().filter(|statement| names(statement, schema)) {
+        for statement in statements.into_iter().filter(|statement| names(statement, schema)) {
             (&database).prepare(AssertSqlSafe(statement).into_sql_str()).await.expect("the statement can be prepared");
         }
         sqlx::raw_sql("set plan_cache_mode = force_generic_plan").execute(&database).await.expect("a setting");
@@ -116,7 +127,7 @@ impl Statements {
         Stored::read(database, schema).await.map(drop)
     }
 
-    /// All reads of all plans, as the tables are filled now.
+    /// All reads of all plans, as the tables are filled now. Fails if the login may not carry one of them out.
     pub async fn reads(&self) -> Vec<Read> {
         let first_columns = first_columns(&self.database, &[self.schema]).await;
         let mut reads = Vec::new();
@@ -140,6 +151,7 @@ impl Statements {
             sqlx::query_as(all).fetch_all(&self.database).await.expect("the connection knows");
         all.into_iter().filter(|(_, statement, _)| names(statement, self.schema)).collect()
     }
+}
 
 /// The reads of a statement without parameters, as this connection carries it out.
 pub async fn reads_of(connection: &mut PgConnection, statement: &str) -> Vec<Read> {
@@ -240,8 +252,12 @@ fn statements_made_at_run_time() -> usize {
 }
 
 fn files(folder: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
-    let entries = fs::read_dir(folder).expect("the folder is in the repository");
+    let entries = fs::read_dir(path(folder)).expect("the folder is in the repository");
     let paths = entries.map(|entry| entry.expect("the folder can be read").path());
     paths.filter(|path| path.is_file()).collect()
+}
+
+/// Of something in the repository.
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
 }
