@@ -109,11 +109,11 @@ impl Run {
         let clients = Clients::default();
         let curves = thread::scope(|scope| {
             scope.spawn(|| clients.keep_coming(&state.gateway, rate.into(), length));
-            let retiring = scope.spawn(|| keep_retiring(&books, &clients));
+            scope.spawn(|| keep_retiring(&books, &clients));
             let curves = self.watch(state, &books, &clients);
             clients.send_home();
-            retiring.join().unwrap_or_else(|_| bail!("retiring has panicked")).and(curves)
-        })?;
+            curves
+        });
         let findings = Findings::of(&curves, &clients, &books)?;
         print::out(&findings);
         let picture = picture::draw(&curves, &findings)?;
@@ -123,7 +123,7 @@ impl Run {
     }
 
     /// Reads everything again and again until the load is over, or a signal ends it.
-    fn watch(&self, state: &State, books: &Books, clients: &Clients) -> Result<Curves> {
+    fn watch(&self, state: &State, books: &Books, clients: &Clients) -> Curves {
         let period = (self.length / POINTS).max(Duration::from_secs(1));
         let (began, mut progress) = (Instant::now(), PROGRESS_PERIOD);
         let mut curves = Curves::default();
@@ -131,13 +131,16 @@ impl Run {
             if !self.wait_until(began + period * number, clients) {
                 break;
             }
-            curves.add(began.elapsed(), readings::all(state, books, clients)?);
+            match readings::all(state, books, clients) {
+                Ok(readings) => curves.add(began.elapsed(), readings),
+                Err(problem) => clients.note(format!("nothing could be read: {problem:#}")),
+            }
             if began.elapsed() >= progress {
                 print::out(clients.progress(began.elapsed()));
                 progress += PROGRESS_PERIOD;
             }
         }
-        Ok(curves)
+        curves
     }
 
     /// Whether the load still goes on then.
@@ -156,12 +159,13 @@ impl Run {
     }
 }
 
-/// As an operator's timer does it.
-fn keep_retiring(books: &Books, clients: &Clients) -> Result<()> {
+/// As an operator's timer does it, which comes again when it has failed.
+fn keep_retiring(books: &Books, clients: &Clients) {
     while !clients.are_gone() {
-        let report = retire::retire(&books.url, CLOSED_FOR, BATCH, BETWEEN_BATCHES)?;
-        clients.retired.fetch_add(report.retired, Ordering::Relaxed);
+        match retire::retire(&books.url, CLOSED_FOR, BATCH, BETWEEN_BATCHES) {
+            Ok(report) => drop(clients.retired.fetch_add(report.retired, Ordering::Relaxed)),
+            Err(problem) => clients.note(format!("{problem:#}")),
+        }
         thread::sleep(RETIRE_PERIOD);
     }
-    Ok(())
 }

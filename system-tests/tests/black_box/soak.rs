@@ -36,5 +36,5 @@ fn a_short_run_follows_everything_and_does_not_call_it_flat() {
     }
     let (_, counted) = told.split_once(" orders accepted, ").expect("orders are counted");
     assert!(!told.contains("\n0 orders accepted"), "{told}");
-    assert!(counted.contains("\n0 differences between the books, 0 requests without a good answer\n"), "{told}");
+    assert!(counted.contains("\n0 differences between the books, 0 "), "{told}");
 }

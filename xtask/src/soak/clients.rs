@@ -78,12 +78,13 @@ impl Clients {
         Ok(answer)
     }
 
-    fn note(&self, failure: String) {
+    /// Something that should have been done, and why it was not.
+    pub(crate) fn note(&self, failure: String) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         failures.push(failure);
     }
 
-    /// How many requests had no good answer, and what the first of them had.
+    /// How many things could not be done, and why the first of them.
     pub(crate) fn failures(&self) -> (usize, Vec<String>) {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         (failures.len(), failures.iter().take(EXAMPLES).cloned().collect())

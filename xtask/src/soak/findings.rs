@@ -115,7 +115,7 @@ impl fmt::Display for Findings {
         }
         let Self { accepted, found, retired, differences, failures, .. } = self;
         writeln!(formatter, "\n{accepted} orders accepted, {found} found, {retired} of them retired")?;
-        writeln!(formatter, "{differences} differences between the books, {failures} requests without a good answer")?;
+        writeln!(formatter, "{differences} differences between the books, {failures} failures")?;
         for example in &self.examples {
             writeln!(formatter, "  {example}")?;
         }
