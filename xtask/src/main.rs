@@ -152,7 +152,6 @@ fn main() -> ExitCode {
         Task::Prepare(options) => prepare::run(&options),
         Task::Docs(options) => docs::run(&options),
         Task::Manifests(options) => manifests::run(&options),
-        Task::Soak(options) => soak::run(&options),
         Task::Sbom(options) => sbom::run(&options),
         Task::Supervise(options) => background::serve(&options),
     };
