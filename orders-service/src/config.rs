@@ -7,6 +7,7 @@ use clap::Parser;
 use service_kit::process::Command;
 use service_kit::settings::Settings;
 
+use crate::webhooks::sealing::SealingKey;
 use crate::webhooks::target::Targets;
 
 /// Takes, confirms, cancels and delivers orders.
@@ -41,6 +42,18 @@ pub struct Config {
     /// trusts.
     #[arg(long, env, value_name = "FILE")]
     pub webhook_ca_file: Option<PathBuf>,
+
+    /// What the secrets of webhooks are sealed with in the database: the first of these keys, each 32 bytes in base64;
+    /// what was sealed with the others can still be opened, and is sealed anew. The same for all replicas.
+    #[arg(
+        long,
+        env,
+        default_value = SealingKey::DEMO,
+        value_delimiter = ',',
+        hide_env_values = true,
+        value_name = "ID=KEY,..."
+    )]
+    pub webhook_secret_keys: Vec<SealingKey>,
 
     /// What to do instead of serving.
     #[command(subcommand)]

@@ -57,6 +57,8 @@ use crate::placing::Placing;
 use crate::webhooks::client::Client;
 use crate::webhooks::fan_out;
 use crate::webhooks::measured::Measured;
+use crate::webhooks::resealing;
+use crate::webhooks::sealing::Keys;
 use crate::webhooks::sending::{self, Sending};
 use crate::webhooks::target::Targets;
 
@@ -82,6 +84,8 @@ pub struct App {
     pub live: Live,
     /// Where webhooks may go.
     pub webhook_targets: Targets,
+    /// What their secrets are sealed with.
+    pub webhook_keys: Keys,
     placing: Placing,
     changing: Changing,
     claims: Claims,
@@ -97,8 +101,19 @@ impl App {
         let claims = Claims::new(config.settings.idempotency_secret.clone());
         let live = Live::new(database.clone(), config.max_streams);
         let delivery_delay = config.delivery_delay;
-        let webhook_targets = config.webhook_targets;
-        Ok(Self { database, outbox, delivery_delay, live, webhook_targets, placing, changing, claims, authenticator })
+        let (webhook_targets, webhook_keys) = (config.webhook_targets, Keys::new(&config.webhook_secret_keys));
+        Ok(Self {
+            database,
+            outbox,
+            delivery_delay,
+            live,
+            webhook_targets,
+            webhook_keys,
+            placing,
+            changing,
+            claims,
+            authenticator,
+        })
     }
 }
 
@@ -175,7 +190,10 @@ pub async fn serve(
     });
     parts.start("streams", |stop| app.live.clone().run(stop));
     parts.start("old changes", |stop| changes::forget_old(database.clone(), stop));
-    parts.start("webhooks", |stop| Sending::new(database.clone(), client, measured, stop).run());
+    parts.start("webhooks", |stop| {
+        Sending::new(database.clone(), client, app.webhook_keys.clone(), measured, stop).run()
+    });
+    parts.start("secrets of webhooks", |stop| resealing::run(database.clone(), app.webhook_keys.clone(), stop));
     parts.start("changes for webhooks", |stop| fan_out::run(database.clone(), stop));
     parts.start("old webhook deliveries", |stop| sending::forget_old(database, stop));
     parts.start("timers", |stop| timers::run(app, stop));

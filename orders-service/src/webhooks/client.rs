@@ -59,6 +59,8 @@ pub struct Answer {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[expect(missing_docs, reason = "as the messages say")]
 pub enum Failure {
+    #[error("its secret cannot be read at the moment")]
+    NoSecret,
     #[error("the URL {0}")]
     NoTarget(&'static str),
     // One for both, or it would tell which names there are in a network that the owner may not see.

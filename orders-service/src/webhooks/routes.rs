@@ -75,7 +75,9 @@ async fn create_webhook(
     event_types.sort_unstable();
     event_types.dedup();
     let secret = Secret::generate()?;
-    let created = store::insert(&app.database, &user, &body.url, &event_types, &secret).await?;
+    let id = Uuid::now_v7();
+    let sealed = app.webhook_keys.seal(id, &secret)?;
+    let created = store::insert(&app.database, id, &user, &body.url, &event_types, &sealed).await?;
     let webhook = created.ok_or_else(too_many_webhooks)?;
     info!(webhook.id = %webhook.id, "a webhook was made");
     let location = [(LOCATION, format!("/api/webhooks/{}", webhook.id))];
@@ -139,8 +141,9 @@ async fn disable_webhook(State(app): State<App>, User(user): User, id: PathId) -
 /// Messages are signed with the new one, and for 24 hours with the one before too.
 #[utoipa::path(post, path = "/api/webhooks/{id}/rotate-secret", operation_id = "rotateWebhookSecret", tag = "webhooks")]
 async fn rotate_webhook_secret(State(app): State<App>, User(user): User, id: PathId) -> Result<Response, Problem> {
-    let secret = Secret::generate()?;
-    let webhook = store::rotate(&app.database, known(id)?, &user, &secret).await?.ok_or_else(webhook_not_found)?;
+    let (id, secret) = (known(id)?, Secret::generate()?);
+    let sealed = app.webhook_keys.seal(id, &secret)?;
+    let webhook = store::rotate(&app.database, id, &user, &sealed).await?.ok_or_else(webhook_not_found)?;
     info!(webhook.id = %webhook.id, "a webhook got another secret");
     Ok(with_secret(webhook, &secret).into_response())
 }

@@ -15,14 +15,14 @@ use service_kit::process::repeat;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use crate::webhooks::client::{Answer, Client};
+use crate::webhooks::client::{Answer, Client, Failure};
 use crate::webhooks::lease::{self, Due, Leased};
 use crate::webhooks::measured::Measured;
 use crate::webhooks::schedule::{Verdict, judge};
-use crate::webhooks::signing::Secret;
+use crate::webhooks::sealing::{Keys, Unreadable};
 
 const PERIOD: Duration = Duration::from_millis(250);
 const FORGET_PERIOD: Duration = Duration::from_mins(1);
@@ -42,14 +42,15 @@ const FAILED_FOR_DAYS: &str = "nothing could be delivered for three days";
 pub struct Sending {
     database: Database,
     client: Client,
+    keys: Keys,
     measured: Measured,
     stop: CancellationToken,
 }
 
 impl Sending {
-    /// Sends with this client, until `stop`.
-    pub fn new(database: Database, client: Client, measured: Measured, stop: CancellationToken) -> Self {
-        Self { database, client, measured, stop }
+    /// Sends with this client what is signed with secrets of these keys, until `stop`.
+    pub fn new(database: Database, client: Client, keys: Keys, measured: Measured, stop: CancellationToken) -> Self {
+        Self { database, client, keys, measured, stop }
     }
 
     /// Sends what is due until the stop, and a little longer what is on its way then.
@@ -102,7 +103,7 @@ impl Sending {
             tokio::time::sleep(GRACE).await;
         };
         let outcome = tokio::select! {
-            outcome = self.client.post(&leased.url, headers(leased, &delivery), delivery.payload.clone()) => outcome,
+            outcome = self.post(leased, &delivery) => outcome,
             () = over => return Ok(None),
         };
         crash_point("webhook sent, not recorded");
@@ -116,6 +117,30 @@ impl Sending {
         info!(webhook.id = %leased.id, delivery.id = %delivery.id, status, error, ?verdict, "a webhook was sent");
         lease::record(&self.database, &delivery, verdict, status, error).await?;
         Ok(Some(Ended { verdict, at: delivery.now, since: delivery.created_at }))
+    }
+
+    async fn post(&self, leased: &Leased, delivery: &Due) -> Result<Answer, Failure> {
+        let headers = self.headers(leased, delivery).map_err(|problem| {
+            error!(webhook.id = %leased.id, ?problem, "the secret of a webhook cannot be read");
+            Failure::NoSecret
+        })?;
+        self.client.post(&leased.url, headers, delivery.payload.clone()).await
+    }
+
+    /// What a receiver checks: which message it is, when it was sent, and that it is ours.
+    fn headers(&self, leased: &Leased, delivery: &Due) -> Result<[(HeaderName, String); 3], Unreadable> {
+        let timestamp = Utc::now().timestamp();
+        let secrets = [Some(&leased.secret), leased.previous_secret.as_ref()];
+        let sign = |sealed: &Vec<u8>| {
+            let secret = self.keys.open(leased.id, sealed)?;
+            Ok(secret.sign(&delivery.message_id, timestamp, &delivery.payload))
+        };
+        let signatures = secrets.into_iter().flatten().map(sign).collect::<Result<Vec<_>, _>>()?.join(" ");
+        Ok([
+            (HeaderName::from_static("webhook-id"), delivery.message_id.clone()),
+            (HeaderName::from_static("webhook-timestamp"), timestamp.to_string()),
+            (HeaderName::from_static("webhook-signature"), signatures),
+        ])
     }
 
     /// Disables a webhook that wants no more, or to which nothing could be delivered for as long as one message was tried.
@@ -138,19 +163,6 @@ struct Ended {
     at: DateTime<Utc>,
     /// When the message was made.
     since: DateTime<Utc>,
-}
-
-/// What a receiver checks: which message it is, when it was sent, and that it is ours.
-fn headers(leased: &Leased, delivery: &Due) -> [(HeaderName, String); 3] {
-    let timestamp = Utc::now().timestamp();
-    let secrets = [Some(leased.secret.clone()), leased.previous_secret.clone()];
-    let sign = |secret| Secret::stored(secret).sign(&delivery.message_id, timestamp, &delivery.payload);
-    let signatures = secrets.into_iter().flatten().map(sign).collect::<Vec<_>>().join(" ");
-    [
-        (HeaderName::from_static("webhook-id"), delivery.message_id.clone()),
-        (HeaderName::from_static("webhook-timestamp"), timestamp.to_string()),
-        (HeaderName::from_static("webhook-signature"), signatures),
-    ]
 }
 
 fn nothing<T: Default>(problem: &sqlx::Error) -> T {

@@ -8,7 +8,7 @@ use service_kit::problem::Problem;
 use tracing::error;
 
 /// From 24 to 64 bytes are allowed.
-const SECRET_BYTES: usize = 32;
+pub const SECRET_BYTES: usize = 32;
 
 /// What the receiver checks signatures with. It cannot be printed by mistake.
 pub struct Secret(Vec<u8>);
@@ -29,7 +29,7 @@ impl Secret {
         Self(bytes)
     }
 
-    /// To be stored.
+    /// To be sealed.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

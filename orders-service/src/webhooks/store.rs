@@ -8,7 +8,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::webhooks::event::EventType;
-use crate::webhooks::signing::Secret;
 
 /// How many webhooks a user may have.
 pub const MAX_WEBHOOKS: i64 = 10;
@@ -41,10 +40,11 @@ pub struct Webhook {
 /// Stores a new webhook; `None` if its owner has as many as there may be.
 pub async fn insert(
     database: &Database,
+    id: Uuid,
     owner: &UserId,
     url: &str,
     event_types: &[String],
-    secret: &Secret,
+    sealed_secret: &[u8],
 ) -> Result<Option<Webhook>, sqlx::Error> {
     sqlx::query_as!(
         Webhook,
@@ -54,11 +54,11 @@ pub async fn insert(
         where (select count(*) from orders.webhooks where created_by = $2) < $6
         returning id, url, event_types, enabled, disabled_reason, last_success_at, created_at
         "#,
-        Uuid::now_v7(),
+        id,
         owner.0,
         url,
         event_types,
-        secret.as_bytes(),
+        sealed_secret,
         MAX_WEBHOOKS,
     )
     .fetch_optional(database)
@@ -134,7 +134,7 @@ pub async fn rotate(
     database: &Database,
     id: Uuid,
     owner: &UserId,
-    secret: &Secret,
+    sealed_secret: &[u8],
 ) -> Result<Option<Webhook>, sqlx::Error> {
     sqlx::query_as!(
         Webhook,
@@ -145,7 +145,7 @@ pub async fn rotate(
         "#,
         id,
         owner.0,
-        secret.as_bytes(),
+        sealed_secret,
         OVERLAP_HOURS,
     )
     .fetch_optional(database)

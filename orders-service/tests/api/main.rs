@@ -21,5 +21,6 @@ mod timers;
 mod upgrade;
 mod webhook_attacks;
 mod webhook_receiver;
+mod webhook_secrets;
 mod webhook_service;
 mod webhooks;

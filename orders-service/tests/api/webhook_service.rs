@@ -43,7 +43,9 @@ impl TestApp {
     }
 
     fn sending_with(&self, client: Client) -> Sending {
-        Sending::new(self.app.database.clone(), client, self.measured.clone(), CancellationToken::new())
+        let app = &self.app;
+        let (database, keys) = (app.database.clone(), app.webhook_keys.clone());
+        Sending::new(database, client, keys, self.measured.clone(), CancellationToken::new())
     }
 
     /// Makes all changes into deliveries.
