@@ -95,7 +95,7 @@ impl Client {
         }
         let request = request.body(Full::from(body.unwrap_or_default()))?;
         let answering = async {
-            // The gateway ends a connection after a thousand requests.
+            // The gateway ends a connection after many requests.
             if self.requests.ready().await.is_err() {
                 self.requests = open(&self.host).await?;
             }
