@@ -2,10 +2,10 @@
 //! change of an order or its payment, at least once, by POST.
 //!
 //! In reading order: what is told ([`event`]), to whom it may be told ([`target`]), how it is signed ([`signing`]) with
-//! secrets that are kept sealed ([`sealing`]), when it
-//! is tried again ([`schedule`]), how all that is stored ([`store`], [`deliveries`], [`cursor`], [`lease`]); changes become
-//! deliveries ([`fan_out`]), deliveries are sent ([`sending`]) with a client that goes nowhere else ([`client`]), which
-//! is [`measured`]; users manage them ([`routes`]).
+//! secrets that are kept sealed ([`sealing`], [`resealing`]), when it is tried again ([`schedule`]), how all that is stored
+//! ([`store`], [`deliveries`], [`cursor`], [`lease`]); changes become deliveries ([`fan_out`]), deliveries are sent
+//! ([`sending`]) with a client that goes nowhere else ([`client`]), which is [`measured`]; users manage them
+//! ([`routes`]).
 
 pub mod client;
 pub mod cursor;
