@@ -53,9 +53,9 @@ impl Measured {
         self.attempts.get_or_create(&AttemptLabels { outcome }).observe(took.as_secs_f64());
     }
 
-    /// A webhook was disabled.
-    pub(crate) fn disabled(&self, is_gone: bool) {
-        let reason = if is_gone { "gone" } else { "failing" };
+    /// A webhook was disabled for how attempts have ended.
+    pub(crate) fn disabled(&self, verdict: Verdict) {
+        let reason = if verdict == Verdict::Gone { "gone" } else { "failing" };
         self.disabled.get_or_create(&DisabledLabels { reason }).inc();
     }
 }

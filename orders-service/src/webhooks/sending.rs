@@ -145,12 +145,13 @@ impl Sending {
 
     /// Disables a webhook that wants no more, or to which nothing could be delivered for as long as one message was tried.
     async fn give_up(&self, leased: &Leased, ended: &[Ended]) -> Result<(), sqlx::Error> {
-        let gone = ended.iter().find(|ended| ended.verdict == Verdict::Gone).map(|ended| (GONE, ended.at));
+        let gone =
+            ended.iter().find(|ended| ended.verdict == Verdict::Gone).map(|ended| (Verdict::Gone, GONE, ended.at));
         let tried = ended.iter().filter(|ended| ended.verdict == Verdict::GivenUp).map(|ended| ended.since).min();
-        let is_gone = gone.is_some();
-        let Some((reason, since)) = gone.or(tried.map(|since| (FAILED_FOR_DAYS, since))) else { return Ok(()) };
+        let tried = tried.map(|since| (Verdict::GivenUp, FAILED_FOR_DAYS, since));
+        let Some((verdict, reason, since)) = gone.or(tried) else { return Ok(()) };
         if lease::give_up(&self.database, leased.id, reason, since).await? {
-            self.measured.disabled(is_gone);
+            self.measured.disabled(verdict);
             warn!(webhook.id = %leased.id, reason, "a webhook was disabled");
         }
         Ok(())
