@@ -23,6 +23,7 @@ use crate::testing::events::EventStream;
 pub mod authority;
 pub mod events;
 pub mod plans;
+pub mod receiver;
 
 /// The token of the demo user `somerandomuserid`.
 pub const TOKEN: &str = "thisisajwttoken";

@@ -20,7 +20,7 @@ mod streams;
 mod timers;
 mod upgrade;
 mod webhook_attacks;
-mod webhook_receiver;
 mod webhook_secrets;
 mod webhook_service;
+mod webhook_wire;
 mod webhooks;

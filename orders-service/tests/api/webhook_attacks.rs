@@ -13,11 +13,12 @@ use service_kit::testing::TOKEN;
 use service_kit::testing::authority::Authority;
 use sqlx::PgPool;
 
+use service_kit::testing::receiver::{Receiver, Reply};
 use crate::helpers::TestApp;
-use crate::webhook_receiver::{Receiver, Reply, Wire};
 use crate::webhook_service::{TIMEOUT, WEBHOOKS, start, text};
 
 #[sqlx::test(migrations = false)]
+use crate::webhook_wire::Wire;
 async fn whatever_comes_from_a_receiver_is_judged_by_its_status_or_by_its_absence(database: PgPool) {
     let service = start(&database).await;
     let many_headers = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(500));

@@ -4,10 +4,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use orders_service::webhooks::resealing::reseal;
 use serde_json::{Value, json};
+use service_kit::testing::receiver::Receiver;
 use sqlx::PgPool;
 
 use crate::helpers::TestApp;
-use crate::webhook_receiver::Receiver;
 use crate::webhook_service::{WEBHOOKS, start, text};
 
 /// A replica whose setting has keys with these ids.

@@ -6,11 +6,11 @@ use orders_service::webhooks::fan_out::fan_out;
 use orders_service::webhooks::lease;
 use serde_json::{Value, json};
 use service_kit::testing::{ALICE, TOKEN};
+use service_kit::testing::receiver::{Receiver, Reply};
 use shared_events::events::ProcessedStatus;
 use sqlx::PgPool;
 
 use crate::helpers::processed;
-use crate::webhook_receiver::{Receiver, Reply};
 use crate::webhook_service::{WEBHOOKS, start, text};
 
 #[sqlx::test(migrations = false)]

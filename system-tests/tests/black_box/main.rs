@@ -15,7 +15,6 @@ mod secrets;
 mod stack;
 mod storage;
 mod table_lock;
-mod webhook_receiver;
 
 mod bench;
 mod broker_alarm;

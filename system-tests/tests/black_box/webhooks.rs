@@ -2,14 +2,16 @@
 
 use std::fs;
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
+use service_kit::testing::receiver::{Receiver, Reply};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::client::{GOOD_CARD, User};
 use crate::database;
 use crate::own_stack::OwnStack;
 use crate::polling::eventually;
 use crate::stack;
-use crate::webhook_receiver::Receiver;
 
 /// Where a service dies that has told somebody.
 pub const CRASH_POINT: &str = "webhook sent, not recorded";
@@ -21,7 +23,7 @@ const POINTS: &str = "crash-points";
 fn a_payment_is_told_in_a_signed_message_although_the_service_is_killed_in_between() {
     let _stack = stack::shared();
     let told = Told::of("payment.paid", "webhook-stack");
-    told.receiver.answers(503);
+    told.receiver_answers(StatusCode::SERVICE_UNAVAILABLE);
     let order = told.user.place_order();
     told.user.payment_becomes(&order, "pending");
     assert_eq!(told.user.pay(&order, GOOD_CARD).status, 200);
@@ -31,10 +33,10 @@ fn a_payment_is_told_in_a_signed_message_although_the_service_is_killed_in_betwe
     told.is_restarted(restarts);
     // It may have died between recording the answer and giving the webhook back.
     told.the_lease_of_the_dead_runs_out();
-    told.receiver.answers(204);
+    told.receiver_answers(StatusCode::NO_CONTENT);
     told.delivery_becomes(&json!(["delivered", 2, 204]));
 
-    let received = told.receiver.received();
+    let received = told.receiver.take();
     let ids: Vec<_> = received.iter().map(|message| message.header("webhook-id")).collect();
     assert_eq!(ids.len(), 2);
     assert_eq!(ids[0], ids[1]);
@@ -57,10 +59,10 @@ fn what_was_sent_when_the_service_died_is_sent_again_with_the_same_id() {
     fs::write(folder.join(CRASH_POINT), "").expect("a point can be armed");
     told.user.place_order();
     told.is_restarted(restarts);
-    assert_eq!(told.receiver.received().len(), 1, "it has died of what it had sent");
+    assert_eq!(told.receiver.count(), 1, "it has died of what it had sent");
     told.the_lease_of_the_dead_runs_out();
     told.delivery_becomes(&json!(["delivered", 1, 204]));
-    let received = told.receiver.received();
+    let received = told.receiver.take();
     assert_eq!(received.len(), 2);
     assert_eq!(received[0].header("webhook-id"), received[1].header("webhook-id"));
     assert!(received.iter().all(|message| message.is_signed_with(&told.secret)), "{received:?}");
@@ -73,17 +75,24 @@ struct Told {
     receiver: Receiver,
     webhook: String,
     secret: String,
+    /// Runs the receiver.
+    _runtime: Runtime,
 }
 
 impl Told {
     /// Told of one type of event.
     fn of(event: &str, stack: &str) -> Self {
         let own = OwnStack::start_with(stack, 1, &[("WEBHOOK_TARGETS", "any"), ("CRASH_POINTS", POINTS)]);
-        let (user, receiver) = (User::demo().at(&own.now().gateway), Receiver::start());
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let (user, receiver) = (User::demo().at(&own.now().gateway), runtime.block_on(Receiver::start()));
         let made = user.send("POST", "/api/webhooks", &json!({"url": receiver.url, "eventTypes": [event]}));
         assert_eq!(made.status, 201, "{made:?}");
         let text = |name: &str| made.body["data"][name].as_str().expect("text").to_owned();
-        Self { own, user, receiver, webhook: text("id"), secret: text("secret") }
+        Self { own, user, receiver, webhook: text("id"), secret: text("secret"), _runtime: runtime }
+    }
+
+    fn receiver_answers(&self, status: StatusCode) {
+        self.receiver.answers("/", Reply::Status(status));
     }
 
     fn restarts(&self) -> u32 {

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -11,15 +10,16 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
 use serde_json::Value;
-use service_kit::testing::authority::Authority;
 use standardwebhooks::Webhook;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// Runs until the end of the test.
+use crate::testing::authority::Authority;
+
+/// Runs as long as the runtime that it was started in.
 pub struct Receiver {
+    /// Its URL, without a path.
     pub url: String,
     state: Arc<Mutex<Inner>>,
 }
@@ -34,17 +34,21 @@ struct Inner {
 /// How it answers.
 #[derive(Clone, Debug)]
 pub enum Reply {
+    /// With this status.
     Status(StatusCode),
     /// With `Retry-After`.
     NotBefore(StatusCode, String),
+    /// With this URL.
     RedirectTo(String),
     /// With far more than anybody wants to read.
     Endless,
+    /// Not at all.
     Never,
 }
 
 /// A message that came.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "as they came")]
 pub struct Received {
     pub path: String,
     pub headers: HeaderMap,
@@ -52,6 +56,7 @@ pub struct Received {
 }
 
 impl Receiver {
+    /// One that takes everything.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -117,10 +122,12 @@ async fn receive(State(state): State<Arc<Mutex<Inner>>>, uri: Uri, headers: Head
 }
 
 impl Received {
+    /// A header that has to be there.
     pub fn header(&self, name: &str) -> &str {
         self.headers[name].to_str().expect("text")
     }
 
+    /// The body.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("JSON")
     }
@@ -151,61 +158,5 @@ impl Listener for Encrypted {
 
     fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
-    }
-}
-
-/// A receiver below HTTP: what it sends to whoever connects.
-#[derive(Clone, Debug)]
-pub struct Wire {
-    reads: bool,
-    says: String,
-    /// What it then says again and again; without it, it hangs up.
-    drips: Option<String>,
-}
-
-impl Wire {
-    /// Reads the request, says this and hangs up.
-    pub fn says(text: &str) -> Self {
-        Self { reads: true, says: text.to_owned(), drips: None }
-    }
-
-    /// Reads the request, and that is all.
-    pub fn silent() -> Self {
-        Self::says("").and_drips("")
-    }
-
-    /// Takes the connection, and that is all.
-    pub fn deaf() -> Self {
-        Self { reads: false, ..Self::silent() }
-    }
-
-    /// Then goes on with this, and never hangs up.
-    pub fn and_drips(self, text: &str) -> Self {
-        Self { drips: Some(text.to_owned()), ..self }
-    }
-
-    /// Waits for connections until the end of the test; its URL.
-    pub async fn receive(self) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(self.clone().serve(stream));
-            }
-        });
-        url
-    }
-
-    /// Whoever it talks to may hang up at any time.
-    async fn serve(self, mut stream: TcpStream) -> std::io::Result<()> {
-        if self.reads {
-            let _ = stream.read(&mut [0; 8192]).await?;
-        }
-        stream.write_all(self.says.as_bytes()).await?;
-        while let Some(drop) = &self.drips {
-            stream.write_all(drop.as_bytes()).await?;
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
     }
 }
