@@ -125,7 +125,7 @@ async fn delete_webhook(State(app): State<App>, User(user): User, id: PathId) ->
 /// What was not delivered before it was disabled is sent now.
 #[utoipa::path(post, path = "/api/webhooks/{id}/enable", operation_id = "enableWebhook", tag = "webhooks")]
 async fn enable_webhook(State(app): State<App>, User(user): User, id: PathId) -> Result<Response, Problem> {
-    shown(store::set_enabled(&app.database, known(id)?, &user, true).await?)
+    shown(store::enable(&app.database, known(id)?, &user).await?)
 }
 
 /// Disable a webhook
@@ -133,7 +133,7 @@ async fn enable_webhook(State(app): State<App>, User(user): User, id: PathId) ->
 /// Nothing is sent until it is enabled again, and it never hears of what happens meanwhile.
 #[utoipa::path(post, path = "/api/webhooks/{id}/disable", operation_id = "disableWebhook", tag = "webhooks")]
 async fn disable_webhook(State(app): State<App>, User(user): User, id: PathId) -> Result<Response, Problem> {
-    shown(store::set_enabled(&app.database, known(id)?, &user, false).await?)
+    shown(store::disable(&app.database, known(id)?, &user).await?)
 }
 
 /// Change the secret of a webhook

@@ -106,24 +106,33 @@ pub async fn delete(database: &Database, id: Uuid, owner: &UserId) -> Result<Opt
     .await
 }
 
-/// Tells the webhook of what happens from now on and sends what it has not been sent yet, or tells it of nothing more.
-pub async fn set_enabled(
-    database: &Database,
-    id: Uuid,
-    owner: &UserId,
-    enabled: bool,
-) -> Result<Option<Webhook>, sqlx::Error> {
+/// Tells the webhook of what happens from now on, and sends what it has not been sent yet.
+pub async fn enable(database: &Database, id: Uuid, owner: &UserId) -> Result<Option<Webhook>, sqlx::Error> {
     sqlx::query_as!(
         Webhook,
         r#"update orders.webhooks
-        set enabled = $3, disabled_reason = null, due_at = case when $3 then now() end,
-            told_from = case when $3 and not enabled then now() else told_from end
+        set enabled = true, disabled_reason = null, due_at = now(),
+            told_from = case when enabled then told_from else now() end
         where id = $1 and created_by = $2
         returning id, url, event_types, enabled, disabled_reason, last_success_at, created_at
         "#,
         id,
         owner.0,
-        enabled,
+    )
+    .fetch_optional(database)
+    .await
+}
+
+/// Tells the webhook of nothing more.
+pub async fn disable(database: &Database, id: Uuid, owner: &UserId) -> Result<Option<Webhook>, sqlx::Error> {
+    sqlx::query_as!(
+        Webhook,
+        r#"update orders.webhooks set enabled = false, disabled_reason = null, due_at = null
+        where id = $1 and created_by = $2
+        returning id, url, event_types, enabled, disabled_reason, last_success_at, created_at
+        "#,
+        id,
+        owner.0,
     )
     .fetch_optional(database)
     .await
