@@ -241,20 +241,24 @@ impl RowLock {
 
     /// Comes back once so many statements wait for a lock in this database.
     pub async fn is_waited_for_by(&self, statements: i64) {
-        const WAITING: &str = "select count(*) from pg_stat_activity
-            where datname = current_database() and wait_event_type = 'Lock'";
-        let waiting = async {
-            while sqlx::query_scalar::<_, i64>(WAITING).fetch_one(&self.superuser).await.expect("a count") < statements
-            {
-                tokio::task::yield_now().await;
-            }
-        };
-        let came_true = tokio::time::timeout(Duration::from_secs(30), waiting).await.is_ok();
-        assert!(came_true, "fewer than {statements} statements wait for the row");
+        wait_for_waiting(&self.superuser, statements).await;
     }
 
     /// Lets the statements go on that wait for it.
     pub async fn let_go(mut self) {
         sqlx::raw_sql("rollback").execute(&mut *self.connection).await.expect("the transaction ends");
     }
+}
+
+/// Comes back once so many statements wait for a lock in this database.
+pub async fn wait_for_waiting(superuser: &PgPool, statements: i64) {
+    const WAITING: &str = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'";
+    let waiting = async {
+        while sqlx::query_scalar::<_, i64>(WAITING).fetch_one(superuser).await.expect("a count") < statements {
+            tokio::task::yield_now().await;
+        }
+    };
+    let came_true = tokio::time::timeout(Duration::from_secs(30), waiting).await.is_ok();
+    assert!(came_true, "fewer than {statements} statements wait for a lock");
 }

@@ -9,8 +9,6 @@ use uuid::Uuid;
 
 use crate::webhooks::event::EventType;
 
-/// How many webhooks a user may have.
-pub const MAX_WEBHOOKS: i64 = 10;
 /// How long both secrets are in use after a rotation.
 pub const OVERLAP_HOURS: i32 = 24;
 
@@ -37,7 +35,7 @@ pub struct Webhook {
     pub created_at: DateTime<Utc>,
 }
 
-/// Stores a new webhook; `None` if its owner has as many as there may be.
+/// Stores a new webhook; `None` if its owner has as many as there may be, which the table itself looks after.
 pub async fn insert(
     database: &Database,
     id: Uuid,
@@ -50,8 +48,7 @@ pub async fn insert(
         Webhook,
         r#"
         insert into orders.webhooks (id, created_by, url, event_types, secret)
-        select $1::uuid, $2::text, $3::text, $4::text[], $5::bytea
-        where (select count(*) from orders.webhooks where created_by = $2) < $6
+        values ($1, $2, $3, $4, $5)
         returning id, url, event_types, enabled, disabled_reason, last_success_at, created_at
         "#,
         id,
@@ -59,7 +56,6 @@ pub async fn insert(
         url,
         event_types,
         sealed_secret,
-        MAX_WEBHOOKS,
     )
     .fetch_optional(database)
     .await

@@ -5,8 +5,8 @@ use orders_service::backlog::Backlog;
 use orders_service::webhooks::fan_out::fan_out;
 use orders_service::webhooks::lease;
 use serde_json::{Value, json};
-use service_kit::testing::{ALICE, TOKEN};
 use service_kit::testing::receiver::{Receiver, Reply};
+use service_kit::testing::{ALICE, TOKEN};
 use shared_events::events::ProcessedStatus;
 use sqlx::PgPool;
 
@@ -207,50 +207,6 @@ async fn several_replicas_make_each_change_into_one_delivery(database: PgPool) {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 12);
-}
-
-#[sqlx::test(migrations = false)]
-async fn webhooks_are_the_business_of_their_owner(database: PgPool) {
-    let service = start(&database).await;
-    let webhook = service.webhook(json!({"url": "https://shop.example/hooks"})).await;
-    let path = format!("{WEBHOOKS}/{}", text(&webhook["id"]));
-    for (method, path) in [
-        (Method::GET, path.clone()),
-        (Method::DELETE, path.clone()),
-        (Method::POST, format!("{path}/enable")),
-        (Method::POST, format!("{path}/disable")),
-        (Method::POST, format!("{path}/rotate-secret")),
-        (Method::GET, format!("{path}/deliveries")),
-        (Method::POST, format!("{path}/deliveries/{}/replay", text(&webhook["id"]))),
-    ] {
-        let refused = service.client.send(method.clone(), &path, ALICE, &Value::Null).await;
-        refused.expect_problem(StatusCode::NOT_FOUND, "webhook_not_found");
-        let nobody = service.client.send(method, &path, "no-token", &Value::Null).await;
-        nobody.expect_problem(StatusCode::UNAUTHORIZED, "unauthorized");
-    }
-    let hers = service.client.send(Method::GET, WEBHOOKS, ALICE, &Value::Null).await;
-    assert_eq!(hers.expect(StatusCode::OK), json!([]));
-    let unknown = format!("{path}/deliveries/{}/replay", text(&webhook["id"]));
-    let refused = service.client.send(Method::POST, &unknown, TOKEN, &Value::Null).await;
-    refused.expect_problem(StatusCode::NOT_FOUND, "delivery_not_found");
-
-    assert_eq!(service.post(&format!("{path}/disable")).await["enabled"], false);
-    service.client.send(Method::DELETE, &path, TOKEN, &Value::Null).await.expect(StatusCode::OK);
-    service.get(&path).await.expect_problem(StatusCode::NOT_FOUND, "webhook_not_found");
-    for _ in 0..10 {
-        service.webhook(json!({"url": "https://shop.example/hooks"})).await;
-    }
-    let refused = service.client.send(Method::POST, WEBHOOKS, TOKEN, &json!({"url": "https://shop.example"})).await;
-    refused.expect_problem(StatusCode::CONFLICT, "too_many_webhooks");
-}
-
-#[sqlx::test(migrations = false)]
-async fn every_documented_body_makes_a_webhook(database: PgPool) {
-    let service = start(&database).await;
-    for (name, body) in service.client.contract().bodies(&Method::POST, WEBHOOKS) {
-        let webhook = service.webhook(body.clone()).await;
-        assert_eq!(webhook["url"], body["url"], "{name}");
-    }
 }
 
 #[sqlx::test(migrations = false)]
