@@ -3,6 +3,7 @@
 //! answers like others. Nothing of the answer is read but its head.
 
 use std::fmt::Display;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -94,17 +95,28 @@ impl Client {
 
     /// Sends JSON with these headers to the URL.
     pub async fn post(&self, url: &str, headers: [(HeaderName, String); 3], body: String) -> Result<Answer, Failure> {
+        self.post_by(look_up, url, headers, body).await
+    }
+
+    /// The same with another way to find what a host and a port lead to. It is asked once.
+    pub async fn post_by(
+        &self,
+        look_up: impl AsyncFnOnce(String, u16) -> io::Result<Vec<SocketAddr>>,
+        url: &str,
+        headers: [(HeaderName, String); 3],
+        body: String,
+    ) -> Result<Answer, Failure> {
         let target = self.targets.read(url).map_err(Failure::NoTarget)?;
         let posting = async {
-            let connection = self.connect(&target).await?;
+            let found = look_up(target.host.clone(), target.port).await.map_err(|_| Failure::NoAddress)?;
+            let connection = self.connect(&target, found).await?;
             send(connection, &target, headers, body).await
         };
         tokio::time::timeout(self.timeout, posting).await.unwrap_or(Err(Failure::NoAnswer))
     }
 
-    async fn connect(&self, target: &Target) -> Result<Either<TcpStream, Tls>, Failure> {
-        let found = lookup_host((target.host.as_str(), target.port)).await.map_err(|_| Failure::NoAddress)?;
-        let allowed: Vec<SocketAddr> = found.filter(|address| self.targets.allow(address.ip())).collect();
+    async fn connect(&self, target: &Target, found: Vec<SocketAddr>) -> Result<Either<TcpStream, Tls>, Failure> {
+        let allowed: Vec<SocketAddr> = found.into_iter().filter(|address| self.targets.allow(address.ip())).collect();
         let stream = connect_to_one(&allowed).await?;
         if !target.is_encrypted {
             return Ok(Either::Left(stream));
@@ -115,6 +127,10 @@ impl Client {
         let encrypted = tls.connect(name, stream).await;
         encrypted.map(Either::Right).map_err(|problem| Failure::NotEncrypted(reason(problem)))
     }
+}
+
+async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok(lookup_host((host, port)).await?.collect())
 }
 
 fn trusting_the_system_and(authorities: Vec<CertificateDer<'static>>) -> anyhow::Result<TlsConnector> {

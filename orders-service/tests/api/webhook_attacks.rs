@@ -1,9 +1,11 @@
 //! Receivers of webhooks that fail, stall and lie, and where nothing may go.
 
+use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderName, Method, StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use orders_service::webhooks::client::{Client, Failure};
 use orders_service::webhooks::lease;
@@ -11,14 +13,14 @@ use orders_service::webhooks::target::Targets;
 use serde_json::{Value, json};
 use service_kit::testing::TOKEN;
 use service_kit::testing::authority::Authority;
+use service_kit::testing::receiver::{Receiver, Reply};
 use sqlx::PgPool;
 
-use service_kit::testing::receiver::{Receiver, Reply};
 use crate::helpers::TestApp;
 use crate::webhook_service::{TIMEOUT, WEBHOOKS, start, text};
+use crate::webhook_wire::Wire;
 
 #[sqlx::test(migrations = false)]
-use crate::webhook_wire::Wire;
 async fn whatever_comes_from_a_receiver_is_judged_by_its_status_or_by_its_absence(database: PgPool) {
     let service = start(&database).await;
     let many_headers = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(500));
@@ -245,8 +247,34 @@ async fn nothing_goes_to_addresses_that_are_not_public(database: PgPool) {
     for url in
         ["https://2130706433/", "https://127.1/", "https://0x7f000001/", "https://0177.0.0.1/", "https://127.0.0.1./"]
     {
-        let headers = ["webhook-id", "webhook-timestamp", "webhook-signature"]
-            .map(|name| (axum::http::HeaderName::from_static(name), String::new()));
-        assert_eq!(client.post(url, headers, String::new()).await, Err(Failure::NoAddress), "{url}");
+        assert_eq!(client.post(url, headers(), String::new()).await, Err(Failure::NoAddress), "{url}");
     }
+}
+
+fn headers() -> [(HeaderName, String); 3] {
+    ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| (HeaderName::from_static(name), String::new()))
+}
+
+/// The address that a name leads to when it is looked up is the one that is checked and connected to, whatever the name
+/// leads to a moment later.
+#[tokio::test]
+async fn a_name_is_looked_up_once_so_that_it_cannot_change_between_the_check_and_the_connection() {
+    let (checked, later) = (Receiver::start().await, Receiver::start().await);
+    let address = |receiver: &Receiver| receiver.url["http://".len()..].parse::<SocketAddr>().expect("an address");
+    let answers = Mutex::new(vec![address(&later), address(&checked)]);
+    // As a name server does whose owner is an attacker: each time something else.
+    let look_up = async |host: String, _: u16| {
+        assert_eq!(host, "rebinding.example");
+        Ok(vec![answers.lock().expect("no panic").pop().expect("nobody asks again and again")])
+    };
+    let url = "http://rebinding.example/";
+    let any = Client::new(Targets::Any, TIMEOUT, None).expect("a client");
+    let answer = any.post_by(&look_up, url, headers(), String::new()).await.expect("an answer");
+    assert_eq!((answer.status, checked.count(), later.count()), (204, 1, 0));
+
+    // And what is not public is not connected to, which this one would have been.
+    let public = Client::new(Targets::Public, TIMEOUT, None).expect("a client");
+    let url = "https://rebinding.example/";
+    assert_eq!(public.post_by(&look_up, url, headers(), String::new()).await, Err(Failure::NoAddress));
+    assert_eq!(later.count(), 0);
 }
