@@ -1,9 +1,10 @@
 //! The SQL of deliveries, as the owner of a webhook sees them.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use service_kit::page::PageRequest;
 use service_kit::pool::Database;
+use sqlx::types::Json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -40,8 +41,28 @@ pub struct Delivery {
     /// Why there was no answer.
     #[schema(required)]
     pub error: Option<String>,
+    /// The latest attempts, the oldest first, those before a replay too; twenty at most.
+    #[schema(value_type = Vec<Attempt>)]
+    pub history: Json<Vec<Attempt>>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+}
+
+/// How one attempt to deliver has ended.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = WebhookAttempt)]
+pub struct Attempt {
+    /// When it began.
+    pub at: DateTime<Utc>,
+    /// How long it took.
+    pub milliseconds: i64,
+    /// What the receiver answered.
+    #[schema(required)]
+    pub response_status: Option<i32>,
+    /// Why there was no answer.
+    #[schema(required)]
+    pub error: Option<String>,
 }
 
 /// What became of a delivery.
@@ -87,7 +108,7 @@ pub async fn list(
     sqlx::query_as!(
         Delivery,
         r#"select id, message_id, event_type, order_id, status, attempts, next_attempt_at, last_attempt_at,
-            response_status, error, created_at
+            response_status, error, history as "history: Json<Vec<Attempt>>", created_at
         from orders.webhook_deliveries
         where webhook_id = $1
             and (created_at, id) < (
@@ -123,7 +144,7 @@ pub async fn replay(database: &Database, webhook_id: Uuid, id: Uuid) -> Result<O
         )
         select id as "id!", message_id as "message_id!", event_type as "event_type!", order_id as "order_id!",
             status as "status!", attempts as "attempts!", next_attempt_at, last_attempt_at, response_status, error,
-            created_at as "created_at!"
+            history as "history!: Json<Vec<Attempt>>", created_at as "created_at!"
         from replayed
         "#,
         webhook_id,

@@ -1,6 +1,8 @@
 //! The SQL of sending. A replica takes a lease on a webhook, not on its deliveries: so a receiver that is slow keeps nobody
 //! else waiting, and what a dead replica has begun is sent again once its lease has run out.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use service_kit::pool::Database;
 use uuid::Uuid;
@@ -14,6 +16,8 @@ const LEASE_SECONDS: f64 = 90.0;
 /// How many old deliveries are forgotten at a time, and after how many days.
 const FORGOTTEN: i64 = 1000;
 const RETENTION_DAYS: i32 = 30;
+/// How many attempts are remembered of a delivery: twice as many as are made unless it is replayed.
+const REMEMBERED: i32 = 20;
 
 /// A webhook that this replica sends to.
 #[derive(Clone, Debug)]
@@ -90,6 +94,7 @@ pub async fn record(
     verdict: Verdict,
     response_status: Option<i32>,
     error: Option<String>,
+    took: Duration,
 ) -> Result<(), sqlx::Error> {
     let (status, pause) = match verdict {
         Verdict::Delivered => ("delivered", None),
@@ -100,7 +105,11 @@ pub async fn record(
         r#"
         update orders.webhook_deliveries
         set status = $3, attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => $4),
-            last_attempt_at = now(), response_status = $5, error = $6
+            last_attempt_at = now(), response_status = $5, error = $6,
+            history = case when jsonb_array_length(history) < $8 then history else history - 0 end || jsonb_build_object(
+                'at', now() - make_interval(secs => $7), 'milliseconds', round($7 * 1000),
+                'responseStatus', $5::integer, 'error', $6::text
+            )
         where id = $1 and next_attempt_at is not null and attempts = $2
         "#,
         delivery.id,
@@ -109,6 +118,8 @@ pub async fn record(
         pause,
         response_status,
         error,
+        took.as_secs_f64(),
+        REMEMBERED,
     )
     .execute(database)
     .await

@@ -100,6 +100,9 @@ fn delivery() -> Value {
         "lastAttemptAt": "2026-11-23T01:48:16.712011Z",
         "responseStatus": 500,
         "error": null,
+        "history": [
+            {"at": "2026-11-23T01:48:16.698400Z", "milliseconds": 14, "responseStatus": 500, "error": null},
+        ],
         "createdAt": "2026-11-23T01:48:16.601870Z",
     })
 }

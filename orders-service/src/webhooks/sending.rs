@@ -109,13 +109,14 @@ impl Sending {
         crash_point("webhook sent, not recorded");
         let chance = f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
         let verdict = judge(usize::try_from(delivery.attempts).unwrap_or_default(), &outcome, chance);
-        self.measured.attempt(verdict, &outcome, begun.elapsed());
+        let took = begun.elapsed();
+        self.measured.attempt(verdict, &outcome, took);
         let (status, error) = match &outcome {
             Ok(Answer { status, .. }) => (Some(i32::from(*status)), None),
             Err(failure) => (None, Some(failure.to_string())),
         };
         info!(webhook.id = %leased.id, delivery.id = %delivery.id, status, error, ?verdict, "a webhook was sent");
-        lease::record(&self.database, &delivery, verdict, status, error).await?;
+        lease::record(&self.database, &delivery, verdict, status, error, took).await?;
         Ok(Some(Ended { verdict, at: delivery.now, since: delivery.created_at }))
     }
 

@@ -88,6 +88,11 @@ impl TestApp {
         self.get(&path).await.expect(StatusCode::OK).as_array().expect("a list").clone()
     }
 
+    /// The attempts of the only delivery.
+    pub async fn attempts_of(&self, webhook: &Value) -> Vec<Value> {
+        self.deliveries(webhook).await[0]["history"].as_array().expect("a list").clone()
+    }
+
     pub async fn as_it_is(&self, webhook: &Value) -> Value {
         self.get(&format!("{WEBHOOKS}/{}", text(&webhook["id"]))).await.expect(StatusCode::OK)
     }

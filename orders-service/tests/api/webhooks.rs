@@ -1,6 +1,7 @@
 //! Webhooks: what is told to whom, and how often.
 
 use axum::http::{Method, StatusCode};
+use chrono::{DateTime, Utc};
 use orders_service::backlog::Backlog;
 use orders_service::webhooks::fan_out::fan_out;
 use orders_service::webhooks::lease;
@@ -207,6 +208,40 @@ async fn several_replicas_make_each_change_into_one_delivery(database: PgPool) {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 12);
+}
+
+#[sqlx::test(migrations = false)]
+async fn an_owner_sees_how_each_of_the_latest_attempts_has_ended(database: PgPool) {
+    let (service, receiver) = (start(&database).await, Receiver::start().await);
+    let webhook = service.webhook(json!({"url": receiver.url})).await;
+    service.placed_order().await;
+    service.fan_out().await;
+    let made = service.deliveries(&webhook).await.remove(0);
+    assert_eq!(made["history"], json!([]));
+    let replay = format!("{WEBHOOKS}/{}/deliveries/{}/replay", text(&webhook["id"]), text(&made["id"]));
+    for reply in [Reply::Status(StatusCode::BAD_GATEWAY), Reply::Never, Reply::Status(StatusCode::OK)] {
+        receiver.answers("/", reply);
+        service.wait().await;
+        service.deliver().await;
+    }
+    let attempts = service.attempts_of(&webhook).await;
+    let ends: Vec<_> = attempts.iter().map(|attempt| (&attempt["responseStatus"], &attempt["error"])).collect();
+    let no_answer = json!("no answer in time");
+    assert_eq!(ends, [(&json!(502), &json!(null)), (&json!(null), &no_answer), (&json!(200), &json!(null))]);
+    let began = |attempt: &Value| text(&attempt["at"]).parse::<DateTime<Utc>>().expect("a time");
+    assert!(attempts[1]["milliseconds"].as_i64() >= Some(1000), "it was waited for as long as may be: {attempts:?}");
+    assert!(attempts.windows(2).all(|two| began(&two[0]) < began(&two[1])), "{attempts:?}");
+
+    // A replay begins to count anew, but the attempts before it are told; not for ever.
+    for (replays, remembered) in [(1, 4), (16, 20), (1, 20)] {
+        for _ in 0..replays {
+            service.post(&replay).await;
+            service.deliver().await;
+        }
+        let attempts = service.attempts_of(&webhook).await;
+        assert_eq!((attempts.len(), &attempts[remembered - 1]["responseStatus"]), (remembered, &json!(200)));
+    }
+    assert_eq!(service.attempts_of(&webhook).await[0]["error"], no_answer, "the oldest is forgotten");
 }
 
 #[sqlx::test(migrations = false)]
