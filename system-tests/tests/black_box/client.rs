@@ -1,5 +1,7 @@
 //! A user of the system, who knows the address of the gateway and a token.
 
+use std::io::{self, BufRead, BufReader};
+
 use serde_json::{Value, json};
 use ureq::Agent;
 use ureq::http::{HeaderMap, Request};
@@ -96,6 +98,23 @@ impl User {
             headers: answer.headers().clone(),
             body: serde_json::from_str(&text).unwrap_or_default(),
         })
+    }
+
+    /// Opens a stream behind this event, or at its beginning; its lines.
+    pub fn follow(
+        &self,
+        path: &str,
+        last_event_id: &str,
+    ) -> Result<impl Iterator<Item = io::Result<String>> + use<>, ureq::Error> {
+        let mut request = Request::get(format!("{}{path}", self.gateway)).header("Last-Event-ID", last_event_id);
+        if let Some(token) = self.token {
+            request = request.header("Authorization", token);
+        }
+        let answer = self.agent.run(request.body(())?)?;
+        if !answer.status().is_success() {
+            return Err(ureq::Error::StatusCode(answer.status().as_u16()));
+        }
+        Ok(BufReader::new(answer.into_body().into_reader()).lines())
     }
 
     #[track_caller]

@@ -46,6 +46,7 @@ mod rolling_restarts;
 mod shutdown;
 mod signed_tokens;
 mod soak;
+mod streams;
 mod survival;
 mod traces;
 mod webhooks;
