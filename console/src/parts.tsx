@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
 import type { Problem } from "./api";
+import { Toasts } from "./toasts";
 import { ago, formatTime, until, useSeconds } from "./time";
 
 /** A state as a colour and as a word; the word says it all. */
@@ -30,7 +31,7 @@ export function ProblemNote({ problem, children }: { problem: Problem; children?
   return (
     <div class="note note-problem" role="alert">
       <p>
-        <strong>{problem.title}.</strong> {problem.detail}
+        <strong>{problem.title}.</strong> {problem.fields.length === 0 && problem.detail}
       </p>
       {problem.fields.length > 0 && (
         <ul>
@@ -56,14 +57,21 @@ function fieldInWords(pointer: string): string {
   return inWords(words.join(" "));
 }
 
-/** A modal dialog of the browser's own: it keeps the focus inside, closes on Escape and gives the focus back. */
+/** A modal dialog of the browser's own: it keeps the focus inside, closes on Escape and gives the focus back. A window
+ * begins in its first field, if it has one. */
 export function Dialog(props: { label: string; kind: "drawer" | "window"; onClose(): void; children: ComponentChildren }) {
   const { label, kind, onClose, children } = props;
   const dialog = useRef<HTMLDialogElement>(null);
+  const title = useRef<HTMLHeadingElement>(null);
   const heading = useId();
+  // What had the focus may be gone, as the button is that has done its work.
+  useEffect(() => {
+    if (document.activeElement === document.body) title.current?.focus({ preventScroll: true });
+  });
   useEffect(() => {
     const [element, opener] = [dialog.current, document.activeElement];
     element?.showModal();
+    if (kind === "window") element?.querySelector<HTMLElement>("input, select")?.focus();
     return () => {
       element?.close();
       if (opener instanceof HTMLElement) opener.focus();
@@ -80,15 +88,24 @@ export function Dialog(props: { label: string; kind: "drawer" | "window"; onClos
     <dialog ref={dialog} class={kind} aria-labelledby={heading} onCancel={cancel} onMouseDown={closeOutside}>
       <div class="dialog-body">
         <header class="dialog-head">
-          <h2 id={heading}>{label}</h2>
+          <h2 id={heading} ref={title} tabIndex={-1}>{label}</h2>
           <button type="button" class="icon" aria-label="Close" onClick={onClose}>
             <Icon shape="M4 4l8 8M12 4l-8 8" />
           </button>
         </header>
         {children}
       </div>
+      <Toasts />
     </dialog>
   );
+}
+
+/** For a button whose work is under way: it keeps the focus, which a disabled one would lose, and cannot be pressed. */
+export const BUSY = { "aria-disabled": true, onClick: (event: Event) => event.preventDefault() } as const;
+
+/** As a `ref`: for what takes the place of the button that was pressed. */
+export function focus(element: HTMLElement | null): void {
+  element?.focus();
 }
 
 /** Lines on a square of 16. */
@@ -127,6 +144,13 @@ export function Field(props: {
       )}
     </div>
   );
+}
+
+/** For a form: after whatever it was told, its sender goes on in the first field that is wrong. */
+export function useFirstWrong(told: unknown) {
+  const form = useRef<HTMLFormElement>(null);
+  useEffect(() => form.current?.querySelector<HTMLElement>("[aria-invalid]")?.focus(), [told]);
+  return form;
 }
 
 /** The last characters of an id, which differ; the first are its time. */

@@ -27,6 +27,17 @@ export function drawerOf(page, reference) {
   return page.getByRole("dialog", { name: reference });
 }
 
+/** @param {import("playwright-core").Locator} what */
+export function hasFocus(what) {
+  return what.evaluate((element) => element === document.activeElement);
+}
+
+/** The same, or something in it has.
+ * @param {import("playwright-core").Locator} what */
+export function holdsFocus(what) {
+  return what.evaluate((element) => element.contains(document.activeElement));
+}
+
 /** Pays the order whose drawer is open.
  * @param {import("playwright-core").Locator} drawer @param {string} card its label begins like this */
 export async function pay(drawer, card) {

@@ -1,6 +1,6 @@
 // What a user of the console does with orders.
 import assert from "node:assert/strict";
-import { ask, drawerOf, historyTells, newReference, pay, placeOrder } from "./helpers.mjs";
+import { ask, drawerOf, hasFocus, historyTells, holdsFocus, newReference, pay, placeOrder } from "./helpers.mjs";
 
 /** @typedef {import("./browse.mjs").Visit} Visit */
 
@@ -143,7 +143,9 @@ export async function a_typed_card_is_kept_nowhere_in_the_page({ page }) {
   await fill();
   await drawer.getByLabel("Expiry").fill("never");
   await drawer.getByRole("button", { name: /^Pay / }).click();
-  await drawer.getByRole("alert").waitFor();
+  await drawer.getByRole("alert").getByText("That is no card.").waitFor();
+  await drawer.getByText("Must be a date as").waitFor();
+  assert.ok(await hasFocus(drawer.getByLabel("Expiry")), "what is wrong is where one goes on");
   assert.equal(await drawer.getByLabel("Card number").inputValue(), "", "it is gone as soon as it is sent");
   await fill();
   await drawer.getByLabel("Expiry").fill("12/40");
@@ -159,7 +161,8 @@ export async function a_typed_card_is_kept_nowhere_in_the_page({ page }) {
   assert.ok(!kept.includes(number), "the number is in the page");
 }
 
-/** @param {Visit} visit */
+/** Nothing is lost of what was done, nor where one was.
+ * @param {Visit} visit */
 export async function everything_can_be_done_by_keyboard({ page }) {
   const reference = newReference();
   const button = page.getByRole("button", { name: "New order" });
@@ -169,23 +172,46 @@ export async function everything_can_be_done_by_keyboard({ page }) {
   await window.waitFor();
   await page.keyboard.press("Escape");
   await window.waitFor({ state: "detached" });
-  assert.ok(await button.evaluate((element) => element === document.activeElement), "the focus is given back");
+  assert.ok(await hasFocus(button), "the focus is given back");
 
   await page.keyboard.press("Enter");
+  const amount = window.getByLabel("Amount");
+  await amount.waitFor();
+  assert.ok(await hasFocus(amount), "one begins in the first field");
+  await amount.press("ControlOrMeta+A");
+  await page.keyboard.type("twelve");
   await window.getByLabel("Reference").focus();
   await page.keyboard.type(reference);
   await page.keyboard.press("Enter");
+  await window.getByText("Write an amount such as").waitFor();
+  assert.ok(await hasFocus(amount), "what is wrong is where one goes on");
+  await amount.press("ControlOrMeta+A");
+  await page.keyboard.type("12");
+  await page.keyboard.press("Enter");
   const drawer = drawerOf(page, reference);
-  await drawer.getByRole("button", { name: /^Pay / }).focus();
+  await drawer.getByRole("status").getByText("The order is placed.").waitFor();
+  const card = drawer.getByLabel("Card", { exact: true });
+  await card.focus();
+  await page.keyboard.type("Insufficient");
+  const submit = drawer.getByRole("button", { name: "Pay $12.00" });
+  await submit.focus();
+  await page.keyboard.press("Enter");
+  await drawer.getByRole("alert").waitFor();
+  assert.ok(await hasFocus(submit), "the button keeps the focus while it works");
+  await card.focus();
+  await page.keyboard.type("Approved");
+  await submit.focus();
   await page.keyboard.press("Enter");
   await historyTells(drawer, "Paid");
+  await submit.waitFor({ state: "detached" });
+  assert.ok(await holdsFocus(drawer), "the focus does not go with the button");
   await page.keyboard.press("Escape");
   await drawer.waitFor({ state: "detached" });
   const link = page.getByRole("row", { name: reference }).getByRole("link");
   await link.focus();
   await page.keyboard.press("Enter");
   await drawer.waitFor();
-  assert.ok(await drawer.evaluate((element) => element.contains(document.activeElement)), "the focus is in the drawer");
+  assert.ok(await holdsFocus(drawer), "the focus is in the drawer");
 }
 
 /** @param {Visit} visit */

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { asProblem, ask } from "../api";
 import { usePolled } from "../live";
 import { formatMoney } from "../money";
-import { Moment, ProblemNote, ShortId, State } from "../parts";
+import { BUSY, Moment, ProblemNote, ShortId, State } from "../parts";
 import { formatSpan } from "../time";
 import { toast } from "../toasts";
 import { path } from "./admin";
@@ -97,7 +97,7 @@ function Settle({ row, token, onDone }: { row: Unsettled; token: string; onDone(
   };
   return (
     <div class="actions">
-      <button type="button" class="small" disabled={isBusy} aria-label={`Settle ${row.orderId.slice(-8)}`} onClick={settle}>
+      <button type="button" class="small" aria-label={`Settle ${row.orderId.slice(-8)}`} onClick={settle} {...(isBusy && BUSY)}>
         {isBusy ? "Asking…" : "Settle"}
       </button>
     </div>

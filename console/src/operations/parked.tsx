@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { Problem, asProblem, ask } from "../api";
 import { usePolled } from "../live";
-import { Dialog, Moment, ProblemNote } from "../parts";
+import { BUSY, Dialog, Moment, ProblemNote, focus } from "../parts";
 import { toast } from "../toasts";
 import { type Named, type WholeParked, path, readParked } from "./admin";
 import { Panel, formatCount } from "./panel";
@@ -82,7 +82,7 @@ function Actions({ row, token, onDone }: { row: Named; token: string; onDone(): 
   if (isAsking) {
     return (
       <div class="actions">
-        <button type="button" class="small danger" disabled={isBusy} onClick={() => run(discard)} ref={(button) => button?.focus()}>
+        <button type="button" class="small danger" ref={focus} onClick={() => run(discard)} {...(isBusy && BUSY)}>
           Discard for ever
         </button>
         <button type="button" class="small" onClick={() => setAsking(false)}>Keep</button>
@@ -91,10 +91,10 @@ function Actions({ row, token, onDone }: { row: Named; token: string; onDone(): 
   }
   return (
     <div class="actions">
-      <button type="button" class="small" disabled={isBusy} aria-label={`Replay ${nameOf(row)}`} onClick={() => run(replay)}>
+      <button type="button" class="small" aria-label={`Replay ${nameOf(row)}`} onClick={() => run(replay)} {...(isBusy && BUSY)}>
         {isBusy ? "Replaying…" : "Replay"}
       </button>
-      <button type="button" class="small" disabled={isBusy} aria-label={`Discard ${nameOf(row)}`} onClick={() => setAsking(true)}>
+      <button type="button" class="small" aria-label={`Discard ${nameOf(row)}`} onClick={() => setAsking(true)} {...(isBusy && BUSY)}>
         Discard
       </button>
     </div>

@@ -5,7 +5,7 @@ import { type Order, type OrderEvent, Problem, type Payment, asProblem, ask } fr
 import { usePolled } from "../live";
 import { formatMoney } from "../money";
 import { Story as OperatorsStory } from "../operations/story";
-import { Dialog, ProblemNote, State } from "../parts";
+import { BUSY, Dialog, ProblemNote, State, focus } from "../parts";
 import { useSession } from "../session";
 import { toast } from "../toasts";
 import type { Feed } from "./feed";
@@ -158,7 +158,7 @@ function Cancel({ order, onCancelled }: { order: Order; onCancelled(): void }) {
       {problem && <ProblemNote problem={problem} />}
       {isAsking ? (
         <div class="actions">
-          <button type="button" class="danger" disabled={isSending} ref={focus} onClick={cancel}>
+          <button type="button" class="danger" ref={focus} onClick={cancel} {...(isSending && BUSY)}>
             {isSending ? "Cancelling…" : isPaid ? `Yes, cancel and give ${formatMoney(order.bill, order.currency)} back` : "Yes, cancel it"}
           </button>
           <button type="button" onClick={() => setAsking(false)}>Keep the order</button>
@@ -170,9 +170,4 @@ function Cancel({ order, onCancelled }: { order: Order; onCancelled(): void }) {
       )}
     </section>
   );
-}
-
-/** The button that was pressed is gone by now. */
-function focus(element: HTMLElement | null): void {
-  element?.focus();
 }

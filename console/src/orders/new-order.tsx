@@ -3,7 +3,7 @@
 import { useRef, useState } from "preact/hooks";
 import { type Item, type NewOrder as Body, type Order, type Problem, asProblem, ask } from "../api";
 import { CURRENCIES, digitsOf, formatMoney, parseMoney } from "../money";
-import { Dialog, Field, ProblemNote } from "../parts";
+import { BUSY, Dialog, Field, ProblemNote, useFirstWrong } from "../parts";
 import { useSession } from "../session";
 import { toast } from "../toasts";
 
@@ -25,6 +25,7 @@ export function NewOrder({ onClose, onPlaced }: { onClose(): void; onPlaced(orde
   const [isSending, setSending] = useState(false);
   // The same for the same body, so that a second try after a lost answer places nothing twice.
   const key = useRef({ body: "", value: "" });
+  const form = useFirstWrong(wrong);
 
   const items = drafts.map((draft) => itemOf(draft, currency));
   const hasItems = drafts.length > 0;
@@ -63,7 +64,7 @@ export function NewOrder({ onClose, onPlaced }: { onClose(): void; onPlaced(orde
 
   return (
     <Dialog kind="window" label="New order" onClose={onClose}>
-      <form onSubmit={place} noValidate>
+      <form ref={form} onSubmit={place} noValidate>
         {problem && (
           <ProblemNote problem={problem}>
             {problem.isUnanswered && <p>Place it again: it is carried out once, however often it is sent.</p>}
@@ -108,7 +109,7 @@ export function NewOrder({ onClose, onPlaced }: { onClose(): void; onPlaced(orde
           )}
         </Field>
         <div class="actions">
-          <button type="submit" class="primary" disabled={isSending}>
+          <button type="submit" class="primary" {...(isSending && BUSY)}>
             {isSending ? "Placing…" : `Place order${total === undefined ? "" : ` of ${formatMoney(total, currency)}`}`}
           </button>
           <button type="button" onClick={onClose}>Not now</button>

@@ -7,7 +7,7 @@ import { useRef, useState } from "preact/hooks";
 import { type Order, type Payment, Problem, asProblem, ask } from "../api";
 import { type Card, SANDBOX_CARDS, declineInWords, sandboxCard } from "../cards";
 import { formatMoney } from "../money";
-import { Field, ProblemNote } from "../parts";
+import { BUSY, Field, ProblemNote, inWords, useFirstWrong } from "../parts";
 import { useSession } from "../session";
 import { toast } from "../toasts";
 
@@ -21,6 +21,7 @@ export function Pay({ order, payment, onPaid }: { order: Order; payment: Payment
   const number = useRef<HTMLInputElement>(null);
   const expiry = useRef<HTMLInputElement>(null);
   const cvt = useRef<HTMLInputElement>(null);
+  const form = useFirstWrong(problem);
 
   // It stays while it sends, and with what went wrong until that is over.
   const isOver = payment.status !== "processing" || order.status === "cancelled";
@@ -57,7 +58,7 @@ export function Pay({ order, payment, onPaid }: { order: Order; payment: Payment
   return (
     <section aria-label="Pay" class="pay">
       <h3>{payment.status === "declined" ? "Pay with another card" : "Pay"}</h3>
-      <form onSubmit={pay} autoComplete="off" noValidate>
+      <form ref={form} onSubmit={pay} autoComplete="off" noValidate>
         {problem && <Refusal problem={problem} />}
         <Field label="Card">
           {(attributes) => (
@@ -77,18 +78,18 @@ export function Pay({ order, payment, onPaid }: { order: Order; payment: Payment
         </Field>
         {choice === TYPED && (
           <div class="row">
-            <Field label="Card number" class="grow">
+            <Field label="Card number" class="grow" problem={wrongIn(problem, "number")}>
               {(attributes) => <input {...attributes} ref={number} inputMode="numeric" autoComplete="off" class="digits" maxLength={40} />}
             </Field>
-            <Field label="Expiry" class="short">
+            <Field label="Expiry" class="short" problem={wrongIn(problem, "expiry")}>
               {(attributes) => <input {...attributes} ref={expiry} placeholder="MM/YY" autoComplete="off" class="digits" maxLength={12} />}
             </Field>
-            <Field label="Security code" class="short">
+            <Field label="Security code" class="short" problem={wrongIn(problem, "cvt")}>
               {(attributes) => <input {...attributes} ref={cvt} inputMode="numeric" autoComplete="off" class="digits" maxLength={4} />}
             </Field>
           </div>
         )}
-        <button type="submit" class="primary" disabled={isSending}>
+        <button type="submit" class="primary" {...(isSending && BUSY)}>
           {isSending ? "Paying…" : `Pay ${formatMoney(order.bill, order.currency)}`}
         </button>
       </form>
@@ -101,6 +102,12 @@ function isPayable(order: Order, payment: Payment): boolean {
   return isOpen && (payment.status === "pending" || payment.status === "declined");
 }
 
+/** What the service has found wrong with a part of the card. */
+function wrongIn(problem: Problem | undefined, part: string): string | undefined {
+  const found = problem?.fields.find(({ pointer }) => pointer.endsWith(`/${part}`));
+  return found && `${inWords(found.detail)}.`;
+}
+
 function Refusal({ problem }: { problem: Problem }) {
   if (problem.declineCode) {
     return (
@@ -110,6 +117,13 @@ function Refusal({ problem }: { problem: Problem }) {
           card.
         </p>
       </div>
+    );
+  }
+  if (problem.fields.length > 0) {
+    return (
+      <p class="note note-problem" role="alert">
+        <strong>That is no card.</strong> Nothing was charged. Type it again: it was not kept here.
+      </p>
     );
   }
   return (
