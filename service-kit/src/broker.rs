@@ -1,10 +1,9 @@
 //! RabbitMQ: connecting within bounds, declaring the topology, and coming back for as long as it takes.
 //!
 //! lapin's own recovery is not used. A session is opened, used until anything about it fails, and dropped as a whole;
-//! [`Broker::session`] then opens the next. Publishing and consuming have a connection each, because a broker
-//! short of memory stops reading from publishers, acknowledgements included.
+//! [`Broker::session`] then opens the next, on another node if there are several. Publishing and consuming have a connection
+//! each, because a broker short of memory stops reading from publishers, acknowledgements included.
 
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,25 +12,20 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 use shared_events::events;
 use shared_events::topology::{DELIVERY_LIMIT, Topology};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::database::backoff;
-use crate::encryption::Encryption;
 use crate::metrics::{Metrics, Present};
 use crate::settings::Settings;
 
-/// The broker notices a dead client, and a client a dead broker, after two missed heartbeats.
-const HEARTBEAT_SECONDS: u16 = 10;
-/// lapin keeps 64 times as much for each connection. A larger message travels in several frames.
-const FRAME_BYTES: u32 = 32 * 1024;
-const PREFLIGHT_DEADLINE: Duration = Duration::from_secs(3);
+mod nodes;
+
+use nodes::Node;
+
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const DECLARE_DEADLINE: Duration = Duration::from_secs(10);
 /// An attempt to connect that is given up keeps a thread and a socket until the broker answers.
@@ -44,10 +38,9 @@ const MAX_RECEIPTS: i32 = 10_000;
 /// Where the broker is and what things are called there.
 #[derive(Clone)]
 pub struct Broker {
-    uri: AMQPUri,
+    nodes: Vec<Node>,
     service: &'static str,
     published: &'static [&'static str],
-    encryption: Option<Encryption>,
     abandoned_attempts: Arc<AtomicU32>,
     pub(crate) metrics: Metrics,
     /// The names of exchanges and queues.
@@ -91,17 +84,10 @@ impl Broker {
     /// The broker of the settings, as `service` sees it, which publishes these events and consumes all others. Connects
     /// to nothing yet.
     pub fn new(settings: &Settings, service: &'static str, published: &'static [&'static str]) -> anyhow::Result<Self> {
-        let mut uri: AMQPUri = settings.amqp_url.parse().map_err(anyhow::Error::msg).context("AMQP_URL")?;
-        uri.query.heartbeat = Some(HEARTBEAT_SECONDS);
-        uri.query.frame_max = Some(FRAME_BYTES);
-        let encryption = encryption(&uri, settings.amqp_ca_file.as_deref())?;
-        // What lapin connects to is encrypted already.
-        uri.scheme = AMQPScheme::AMQP;
         Ok(Self {
-            uri,
+            nodes: nodes::of_url(&settings.amqp_url, settings.amqp_ca_file.as_deref())?,
             service,
             published,
-            encryption,
             abandoned_attempts: Arc::default(),
             metrics: Metrics::default(),
             topology: Topology::with_prefix(&settings.amqp_prefix),
@@ -123,63 +109,39 @@ impl Broker {
     pub async fn session(&self, purpose: &str, stop: &CancellationToken) -> Option<Session> {
         let open_sessions = self.metrics.sessions(purpose);
         // The pause comes first, so that a session that fails as soon as it is open does not spin.
-        for pause in backoff() {
+        for (pause, node) in backoff().zip(nodes::in_turn(&self.nodes)) {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = stop.cancelled() => break,
             }
-            match self.open(purpose).await {
+            match self.open(&node, purpose).await {
                 Ok((connection, channel)) => {
-                    info!(purpose, "connected to RabbitMQ");
+                    info!(purpose, %node, "connected to RabbitMQ");
                     let stop = stop.clone();
                     return Some(Session { connection, channel, stop, _counted: Present::in_gauge(open_sessions) });
                 }
-                Err(problem) => warn!(purpose, "waiting for RabbitMQ: {problem:#}"),
+                Err(problem) => warn!(purpose, %node, "waiting for RabbitMQ: {problem:#}"),
             }
         }
         None
     }
 
-    async fn open(&self, purpose: &str) -> anyhow::Result<(Connection, Channel)> {
-        self.preflight().await?;
-        let connection = self.connect(purpose).await?;
+    async fn open(&self, node: &Node, purpose: &str) -> anyhow::Result<(Connection, Channel)> {
+        node.preflight().await?;
+        let connection = self.connect(node, purpose).await?;
         let channel = within(DECLARE_DEADLINE, "opening a channel", connection.create_channel()).await?;
         self.declare(&channel).await?;
         Ok((connection, channel))
     }
 
-    /// Asks for the broker's first frame over a socket of our own: lapin's connect hangs for ever on a stopped broker.
-    async fn preflight(&self) -> anyhow::Result<()> {
-        let authority = &self.uri.authority;
-        let handshake = async {
-            let socket = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
-            match self.encryption.clone() {
-                Some(encryption) => first_byte(encryption.over(socket).await?).await,
-                None => first_byte(socket).await,
-            }
-        };
-        let frame_type = tokio::time::timeout(PREFLIGHT_DEADLINE, handshake).await.context("no answer")??;
-        // A method frame, connection.start; anything else is no AMQP 0-9-1 broker.
-        if frame_type != 1 {
-            bail!("{}:{} does not speak AMQP 0-9-1", authority.host, authority.port);
-        }
-        Ok(())
-    }
-
-    async fn connect(&self, purpose: &str) -> anyhow::Result<Connection> {
+    async fn connect(&self, node: &Node, purpose: &str) -> anyhow::Result<Connection> {
         if self.abandoned_attempts.load(Ordering::Relaxed) >= MAX_ABANDONED_ATTEMPTS {
             error!("too many attempts to connect are hanging: starting over with a new process");
             std::process::exit(1);
         }
         let properties =
             ConnectionProperties::default().with_connection_name(format!("{} {purpose}", self.service).into());
-        let (uri, encryption) = (self.uri.clone(), self.encryption.clone());
-        let mut attempt = tokio::spawn(async move {
-            match encryption {
-                Some(encryption) => Connection::connect_uri_with_runtime(uri, properties, encryption.runtime()).await,
-                None => Connection::connect_uri(uri, properties).await,
-            }
-        });
+        let mut attempt = tokio::spawn(node.clone().connect(properties));
         if let Ok(connected) = tokio::time::timeout(CONNECT_DEADLINE, &mut attempt).await {
             return Ok(connected??);
         }
@@ -219,26 +181,6 @@ impl Broker {
         }
         Ok(())
     }
-}
-
-/// How the broker is reached, if not in plain text. The settings have to agree on it.
-fn encryption(uri: &AMQPUri, authorities: Option<&Path>) -> anyhow::Result<Option<Encryption>> {
-    match (&uri.scheme, authorities) {
-        (AMQPScheme::AMQP, None) => Ok(None),
-        (AMQPScheme::AMQP, Some(_)) => bail!("AMQP_CA_FILE is set, but AMQP_URL does not begin with amqps"),
-        (AMQPScheme::AMQPS, None) => bail!("AMQP_URL begins with amqps, which takes AMQP_CA_FILE"),
-        (AMQPScheme::AMQPS, Some(file)) => {
-            let encryption = Encryption::to(&uri.authority.host, file);
-            encryption.map(Some).with_context(|| format!("AMQP_CA_FILE = {}", file.display()))
-        }
-    }
-}
-
-/// What a broker answers to the protocol header.
-async fn first_byte(mut socket: impl AsyncRead + AsyncWrite + Unpin) -> std::io::Result<u8> {
-    socket.write_all(b"AMQP\x00\x00\x09\x01").await?;
-    socket.flush().await?;
-    socket.read_u8().await
 }
 
 async fn declare_queue(channel: &Channel, name: &str, arguments: FieldTable) -> lapin::Result<()> {

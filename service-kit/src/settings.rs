@@ -30,7 +30,8 @@ pub struct Settings {
     #[arg(long, env, default_value_t = DurabilityCheck::Required, value_enum)]
     pub database_durability: DurabilityCheck,
 
-    /// Where RabbitMQ is and as whom to log in, for example <amqp://user:password@host:5672/%2f>.
+    /// Where RabbitMQ is and as whom to log in, for example <amqp://user:password@host:5672/%2f>. Of a cluster it names
+    /// several nodes, <amqp://user:password@one:5672,two:5672,three:5672/%2f>, of which any will do.
     #[arg(long, env, hide_env_values = true, value_name = "URL")]
     pub amqp_url: String,
 

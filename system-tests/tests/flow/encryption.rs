@@ -7,6 +7,7 @@ use service_kit::pool::Database;
 use service_kit::testing::authority::Authority;
 use service_kit::testing::{self, Login};
 use sqlx::PgPool;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::encrypted::{Front, Protocol};
@@ -42,6 +43,31 @@ async fn a_broker_that_cannot_prove_who_it_is_hears_no_password() {
             refused = tokio::time::timeout(DEADLINE, front.is_refused()) => refused.expect("it is tried again"),
         }
     }
+}
+
+#[tokio::test]
+async fn of_several_nodes_one_is_found_that_is_there_and_can_prove_who_it_is() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let away = TcpListener::bind("127.0.0.1:0").await.and_then(|free| free.local_addr()).expect("a free port");
+    let unknown = Front::of(broker_address(&amqp_url()), Protocol::Amqp, &theirs, "localhost").await;
+    let known = Front::of(broker_address(&amqp_url()), Protocol::Amqp, &ours, "localhost").await;
+    let url = encrypted_amqp_url(&known);
+    let host = format!("localhost:{}", known.port);
+    let nodes = format!("localhost:{},localhost:{},{host}", away.port(), unknown.port);
+    let broker = broker(&url.replacen(&host, &nodes, 1), &["--amqp-ca-file", ours.file()]).expect("sound settings");
+    let stop = CancellationToken::new();
+    // Each time in another order.
+    for _ in 0..5 {
+        let session = tokio::time::timeout(DEADLINE, broker.session("publisher", &stop)).await;
+        session
+            .expect("one is found")
+            .expect("nobody has stopped it")
+            .connection
+            .close(200, "done".into())
+            .await
+            .expect("an end");
+    }
+    assert!(known.is_trusted() && !unknown.is_trusted(), "the wrong one is trusted");
 }
 
 #[sqlx::test(migrations = false)]
