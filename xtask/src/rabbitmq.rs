@@ -1,5 +1,6 @@
-//! A private RabbitMQ, with its own Erlang name server, cookie, node name, users and folders. The services have the users
-//! of `broker/definitions.json`, who may do what that says; another one, for tests and operators, may do anything.
+//! A private RabbitMQ of one node or several, with its own Erlang name server, cookie, node names, users and folders. The
+//! services have the users of `broker/definitions.json`, who may do what that says; another one, for tests and operators,
+//! may do anything.
 
 use std::env;
 use std::fs;
@@ -16,43 +17,107 @@ use crate::paths;
 use crate::ports::Ports;
 use crate::probe::Probe;
 use crate::process::{Environment, Part, Stage};
+use crate::services;
 use crate::stack::Layout;
+
+mod cluster;
 
 const OPERATOR: &str = "operator";
 const PASSWORD: &str = "rabbitmq-demo-password";
 
-/// A broker to start, and how an operator reaches it.
+/// A broker to start, and where its nodes listen.
 pub(crate) struct Broker {
-    pub(crate) parts: [Part; 2],
-    pub(crate) url: String,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) ports: Vec<u16>,
 }
 
-pub(crate) fn prepare(layout: &Layout, free: &mut Ports) -> Result<Broker> {
-    let amqp = free.get("amqp")?;
-    let distribution = free.get("erlang-distribution")?;
+/// One node.
+struct Node {
+    /// Of the part.
+    name: String,
+    /// What Erlang calls it.
+    erlang: String,
+    folder: PathBuf,
+    amqp: u16,
+    distribution: u16,
+}
+
+impl Broker {
+    /// How an operator reaches it.
+    pub(crate) fn url(&self) -> String {
+        url(OPERATOR, PASSWORD, &self.ports)
+    }
+}
+
+/// Where a user reaches nodes that listen there.
+pub(crate) fn url(user: &str, password: &str, ports: &[u16]) -> String {
+    let hosts: Vec<_> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+    format!("amqp://{user}:{password}@{}/%2f", hosts.join(","))
+}
+
+/// The first of several is called as an only one.
+pub(crate) fn name_of(node: usize) -> String {
+    services::name_of(services::BROKER, node)
+}
+
+pub(crate) fn prepare(layout: &Layout, free: &mut Ports, nodes: usize) -> Result<Broker> {
+    cluster::ensure_none_is_left_out(layout, nodes)?;
     let names = free.get("epmd")?;
-    let folder = layout.folder("rabbitmq")?;
-    let variables = variables(&folder, amqp, distribution, names)?;
-    write_configuration(&folder, amqp, &variables)?;
-    let broker = Part {
-        name: "rabbitmq".to_owned(),
+    let nodes = (1..=nodes).map(|node| Node::new(node, layout, free)).collect::<Result<Vec<_>>>()?;
+    let home = layout.folder(services::BROKER)?.join("home");
+    fs::create_dir_all(&home)?;
+    cluster::make_cookie(&home)?;
+    let environment = |node: &Node| variables(node, &home, names);
+    let mut parts = vec![epmd(layout, names, environment(&nodes[0])?)?];
+    for node in &nodes {
+        let variables = environment(node)?;
+        write_configuration(node, &nodes, &variables)?;
+        parts.push(server_part(layout, node, variables)?);
+    }
+    if nodes.len() > 1 {
+        parts.push(cluster::growth(layout, &nodes, &environment(&nodes[0])?)?);
+    }
+    Ok(Broker { parts, ports: nodes.iter().map(|node| node.amqp).collect() })
+}
+
+impl Node {
+    fn new(node: usize, layout: &Layout, free: &mut Ports) -> Result<Self> {
+        let name = name_of(node);
+        // So were the ports of an only one always called.
+        let suffix = name.strip_prefix(services::BROKER).unwrap_or_default();
+        Ok(Self {
+            erlang: format!("order-processing{suffix}@localhost"),
+            folder: layout.folder(&name)?,
+            amqp: free.get(&format!("amqp{suffix}"))?,
+            distribution: free.get(&format!("erlang-distribution{suffix}"))?,
+            name,
+        })
+    }
+}
+
+fn server_part(layout: &Layout, node: &Node, variables: Vec<(String, String)>) -> Result<Part> {
+    Ok(Part {
+        name: node.name.clone(),
         stage: Stage::Broker,
         listed: true,
-        folder: folder.clone(),
+        folder: node.folder.clone(),
         program: server().context("RabbitMQ is not installed")?,
         args: Vec::new(),
         environment: Environment::Own,
-        variables: variables.clone(),
+        variables,
         user: None,
-        ports: vec![amqp, distribution],
-        log: layout.log("rabbitmq"),
+        ports: vec![node.amqp, node.distribution],
+        log: layout.log(&node.name),
         needs: vec!["epmd".to_owned()],
-        ready: Probe::Amqp(amqp),
+        ready: Probe::Amqp(node.amqp),
         stop: Signal::SIGTERM,
         patience: Duration::from_secs(30),
         orphaned: Signal::SIGKILL,
-    };
-    let epmd = Part {
+    })
+}
+
+fn epmd(layout: &Layout, port: u16, variables: Vec<(String, String)>) -> Result<Part> {
+    Ok(Part {
         name: "epmd".to_owned(),
         stage: Stage::BrokerNames,
         listed: false,
@@ -62,15 +127,14 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports) -> Result<Broker> {
         environment: Environment::Own,
         variables,
         user: None,
-        ports: vec![names],
+        ports: vec![port],
         log: layout.log("epmd"),
         needs: Vec::new(),
-        ready: Probe::Tcp((Ipv4Addr::LOCALHOST, names).into()),
+        ready: Probe::Tcp((Ipv4Addr::LOCALHOST, port).into()),
         stop: Signal::SIGTERM,
         patience: Duration::from_secs(2),
         orphaned: Signal::SIGKILL,
-    };
-    Ok(Broker { parts: [epmd, broker], url: format!("amqp://{OPERATOR}:{PASSWORD}@127.0.0.1:{amqp}/%2f") })
+    })
 }
 
 /// The server's own script. Debian's wrapper around it insists on the user `rabbitmq` and the machine's own folders.
@@ -79,18 +143,18 @@ pub(crate) fn server() -> Option<PathBuf> {
     if debian.is_file() { Some(debian) } else { paths::program("rabbitmq-server") }
 }
 
-fn variables(folder: &Path, amqp: u16, distribution: u16, names: u16) -> Result<Vec<(String, String)>> {
-    let inside =
-        |name: &str| folder.join(name).to_str().map(str::to_owned).context("the path of the stack is not UTF-8");
+fn variables(node: &Node, home: &Path, names: u16) -> Result<Vec<(String, String)>> {
+    let text = |path: &Path| path.to_str().map(str::to_owned).context("the path of the stack is not UTF-8");
+    let inside = |name: &str| text(&node.folder.join(name));
     let variables = [
-        // The cookie is made here.
-        ("HOME", inside("home")?),
+        // With the cookie.
+        ("HOME", text(home)?),
         ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
         ("ERL_EPMD_PORT", names.to_string()),
-        ("RABBITMQ_NODENAME", "order-processing@localhost".to_owned()),
-        ("RABBITMQ_NODE_PORT", amqp.to_string()),
+        ("RABBITMQ_NODENAME", node.erlang.clone()),
+        ("RABBITMQ_NODE_PORT", node.amqp.to_string()),
         ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1".to_owned()),
-        ("RABBITMQ_DIST_PORT", distribution.to_string()),
+        ("RABBITMQ_DIST_PORT", node.distribution.to_string()),
         ("RABBITMQ_CONFIG_FILE", inside("rabbitmq.conf")?),
         // These would be read from /etc/rabbitmq otherwise.
         ("RABBITMQ_CONFIG_FILES", inside("conf.d")?),
@@ -117,14 +181,15 @@ fn variables(folder: &Path, amqp: u16, distribution: u16, names: u16) -> Result<
     Ok(variables.map(|(name, value)| (name.to_owned(), value)).into())
 }
 
-fn write_configuration(folder: &Path, amqp: u16, variables: &[(String, String)]) -> Result<()> {
-    for name in ["home", "conf.d", "log", "data", "schema"] {
+fn write_configuration(node: &Node, nodes: &[Node], variables: &[(String, String)]) -> Result<()> {
+    let folder = &node.folder;
+    for name in ["conf.d", "log", "data", "schema"] {
         fs::create_dir_all(folder.join(name))?;
     }
     fs::write(folder.join("enabled_plugins"), "[].\n")?;
     fs::write(folder.join("rabbitmq-env.conf"), "")?;
-    let lines = [
-        format!("listeners.tcp.1 = 127.0.0.1:{amqp}"),
+    let mut lines = vec![
+        format!("listeners.tcp.1 = 127.0.0.1:{}", node.amqp),
         // Users and what they may do, brought up to date at every start.
         format!("load_definitions = {}", folder.join("definitions.json").display()),
         // What quorum queues have written is kept in memory, settled or not, until so much has come together; by default
@@ -133,9 +198,11 @@ fn write_configuration(folder: &Path, amqp: u16, variables: &[(String, String)])
         "log.file = false".to_owned(),
         "log.console = true".to_owned(),
         "log.console.level = info".to_owned(),
-        String::new(),
     ];
-    fs::write(folder.join("rabbitmq.conf"), lines.join("\n"))?;
+    if nodes.len() > 1 {
+        lines.extend(cluster::configuration(nodes));
+    }
+    fs::write(folder.join("rabbitmq.conf"), lines.join("\n") + "\n")?;
     let ours = fs::read_to_string(paths::root().join("broker/definitions.json"))?;
     fs::write(folder.join("definitions.json"), definitions(&ours, &prefix()?)?)?;
     write_control_script(folder, variables)
@@ -168,14 +235,17 @@ fn definitions(ours: &str, prefix: &str) -> Result<String> {
     Ok(definitions.to_string())
 }
 
-/// `rabbitmq/ctl list_queues` in the stack's folder asks this broker and no other.
+/// `rabbitmq/ctl list_queues` in the stack's folder asks this node and no other.
 fn write_control_script(folder: &Path, variables: &[(String, String)]) -> Result<()> {
     let variables = variables.iter().filter(|(name, _)| name != "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS");
     let exports: Vec<_> = variables.map(|(name, value)| format!("export {name}='{value}'\n")).collect();
     let control = server().context("RabbitMQ is not installed")?.with_file_name("rabbitmqctl");
     let script = format!("#!/bin/sh\n{}exec '{}' \"$@\"\n", exports.concat(), control.display());
-    let path = folder.join("ctl");
-    fs::write(&path, script)?;
+    write_program(&folder.join("ctl"), &script)
+}
+
+fn write_program(path: &Path, script: &str) -> Result<()> {
+    fs::write(path, script)?;
     Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
 }
 

@@ -9,6 +9,7 @@ use crate::admin;
 use crate::ports::Ports;
 use crate::probe::Probe;
 use crate::process::{Environment, Part, Stage};
+use crate::rabbitmq;
 use crate::stack::{Layout, Plan};
 use crate::token;
 
@@ -21,10 +22,10 @@ pub(crate) const BROKER: &str = "rabbitmq";
 /// The card processor, whose sandbox is in the same database.
 pub(crate) const PROCESSOR: &str = "processor";
 
-/// What the services stand on: the superuser's URL of the database, and the operator's of the broker.
+/// What the services stand on: the superuser's URL of the database, and where the nodes of the broker listen.
 pub(crate) struct Backing<'a> {
     pub(crate) postgres: &'a str,
-    pub(crate) amqp: &'a str,
+    pub(crate) brokers: &'a [u16],
 }
 
 /// A service, and its logins to the database.
@@ -66,7 +67,6 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &
     for service in &SERVICES {
         let program = plan.binaries.join(service.name);
         ensure!(program.is_file(), "{} is missing", program.display());
-        let amqp = url_as(service.name, service.broker_password, backing.amqp);
         let migration = migration(layout, service, &program, backing)?;
         let needs = vec!["postgres".to_owned(), migration.name.clone()];
         parts.push(migration);
@@ -75,9 +75,12 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &
             let public = free.get(&name)?;
             let admin = free.get(&format!("{name}-admin"))?;
             let detour = |to: &str, url: &str| by_detour(url, |own| plan.detours.port(&name, to, own));
+            let brokers = backing.brokers.iter().zip(1..);
+            let brokers = brokers.map(|(own, node)| plan.detours.port(&name, &rabbitmq::name_of(node), *own));
+            let amqp = rabbitmq::url(service.name, service.broker_password, &brokers.collect::<Vec<_>>());
             let mut variables = vec![
                 ("ADMIN_TOKEN".to_owned(), admin::token()),
-                ("AMQP_URL".to_owned(), detour(BROKER, &amqp)),
+                ("AMQP_URL".to_owned(), amqp),
                 ("LISTEN_ADDR".to_owned(), format!("127.0.0.1:{public}")),
                 ("ADMIN_ADDR".to_owned(), format!("127.0.0.1:{admin}")),
             ];

@@ -31,6 +31,9 @@ pub(crate) struct Plan {
     #[serde(default)]
     pub(crate) archive: Option<PathBuf>,
     pub(crate) replicas: usize,
+    /// Nodes of RabbitMQ.
+    #[serde(default = "one")]
+    pub(crate) brokers: usize,
     /// The folder with the services' binaries.
     pub(crate) binaries: PathBuf,
     #[serde(default)]
@@ -38,6 +41,11 @@ pub(crate) struct Plan {
     /// Further variables of single parts, by the part's name.
     #[serde(default)]
     pub(crate) variables: BTreeMap<String, Vec<(String, String)>>,
+}
+
+/// What older plans do not say.
+fn one() -> usize {
+    1
 }
 
 /// Links on which one part reaches another through somebody else's port. A link is named `orders-service->postgres`.
@@ -104,6 +112,7 @@ impl Plan {
             gateway_tls: None,
             archive: None,
             replicas: 1,
+            brokers: 1,
             binaries: PathBuf::new(),
             detours: Detours::default(),
             variables: BTreeMap::new(),
@@ -135,17 +144,17 @@ pub(crate) fn prepare(dir: &Path, plan: &Plan) -> Result<Stack> {
     let archive = plan.archive.as_deref().map(|folder| archive::prepare(&layout, &database, &Archive::at(folder)));
     let mut parts = vec![database.server];
     parts.extend(archive.transpose()?.into_iter().flatten());
-    let mut amqp = String::new();
+    let (mut amqp, mut brokers) = (String::new(), Vec::new());
     let mut gateway = String::new();
     if plan.extent >= Extent::Backing {
-        let broker = rabbitmq::prepare(&layout, &mut free)?;
-        amqp.clone_from(&broker.url);
+        let broker = rabbitmq::prepare(&layout, &mut free, plan.brokers)?;
+        (amqp, brokers) = (broker.url(), broker.ports);
         parts.extend(broker.parts);
     }
     if plan.extent == Extent::Whole {
         let port = if plan.port == 0 { free.get("gateway")? } else { plan.port };
         let services =
-            services::prepare(&layout, &mut free, plan, &services::Backing { postgres: &postgres, amqp: &amqp })?;
+            services::prepare(&layout, &mut free, plan, &services::Backing { postgres: &postgres, brokers: &brokers })?;
         let listen = SocketAddr::new(plan.listen, port);
         let scheme = if plan.gateway_tls.is_some() { "https" } else { "http" };
         gateway = format!("{scheme}://{}", nginx::reachable(listen));

@@ -53,6 +53,9 @@ pub(crate) struct Options {
     /// Processes per service
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     replicas: u8,
+    /// Nodes of RabbitMQ, in a cluster that goes on while more than half of them live
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    brokers: u8,
     /// Stream all that the database writes to this folder, for `backup` and `restore`
     #[arg(long, env = "STACK_ARCHIVE", value_name = "FOLDER")]
     archive: Option<PathBuf>,
@@ -127,6 +130,7 @@ fn prepare(options: &Options, variables: BTreeMap<String, Vec<(String, String)>>
         gateway_tls: options.gateway_tls()?,
         archive: options.archive.as_deref().map(paths::open_dir).transpose()?,
         replicas: options.replicas.into(),
+        brokers: options.brokers.into(),
         binaries,
         detours: Detours::default(),
         variables,

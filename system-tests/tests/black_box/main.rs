@@ -5,6 +5,7 @@
 mod broker;
 mod client;
 mod crash;
+mod customers;
 mod database;
 mod load;
 mod money;
@@ -21,6 +22,7 @@ mod broker_alarm;
 mod broker_rights;
 mod card_secrecy;
 mod chaos;
+mod cluster;
 mod console;
 mod conventions;
 mod crash_points;

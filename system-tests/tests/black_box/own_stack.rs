@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde::Deserialize;
@@ -41,8 +41,9 @@ impl OwnStack {
         Self::start_from(name, &[], &[])
     }
 
+    /// Starts a stack with these arguments of `cargo xtask up`.
     #[track_caller]
-    fn start_from(name: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+    pub fn start_from(name: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let plan = fs::read(stack::dir().join("plan.json")).expect("the common stack has a plan");
         let Plan { binaries } = serde_json::from_slice(&plan).expect("the plan can be read");
         let dir = Self::folder(name);
@@ -82,6 +83,21 @@ impl OwnStack {
 
     pub fn now(&self) -> Stack {
         Stack::of(&self.dir)
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Waits until a process that was there before was started again, and runs.
+    #[track_caller]
+    pub fn once_restarted(&self, name: &str, before: &Stack) {
+        let restarts = before.process(name).restarts;
+        eventually(format_args!("{name} is started again"), || {
+            let stack = self.now();
+            let process = stack.process(name);
+            if process.restarts > restarts && process.state == "running" { Ok(()) } else { Err(format!("{stack:?}")) }
+        });
     }
 }
 
