@@ -26,12 +26,18 @@ export function Moment({ at, is }: { at: string; is: "past" | "future" }) {
   );
 }
 
+/** What a person can do about a problem whose own advice is for programs. */
+const ADVICE: Record<string, string> = {
+  unauthorized: "This token is not accepted: change it above, or be the demo user.",
+  order_not_found: "Check the address. It may be somebody else's, or have been closed long ago.",
+};
+
 /** A problem in the words of the API, with what may be done about it. */
 export function ProblemNote({ problem, children }: { problem: Problem; children?: ComponentChildren }) {
   return (
     <div class="note note-problem" role="alert">
       <p>
-        <strong>{problem.title}.</strong> {problem.fields.length === 0 && problem.detail}
+        <strong>{problem.title}.</strong> {problem.fields.length === 0 && (ADVICE[problem.code] ?? problem.detail)}
       </p>
       {problem.fields.length > 0 && (
         <ul>
@@ -62,12 +68,8 @@ function fieldInWords(pointer: string): string {
 export function Dialog(props: { label: string; kind: "drawer" | "window"; onClose(): void; children: ComponentChildren }) {
   const { label, kind, onClose, children } = props;
   const dialog = useRef<HTMLDialogElement>(null);
-  const title = useRef<HTMLHeadingElement>(null);
+  const title = useHeading<HTMLHeadingElement>();
   const heading = useId();
-  // What had the focus may be gone, as the button is that has done its work.
-  useEffect(() => {
-    if (document.activeElement === document.body) title.current?.focus({ preventScroll: true });
-  });
   useEffect(() => {
     const [element, opener] = [dialog.current, document.activeElement];
     element?.showModal();
@@ -102,6 +104,19 @@ export function Dialog(props: { label: string; kind: "drawer" | "window"; onClos
 
 /** For a button whose work is under way: it keeps the focus, which a disabled one would lose, and cannot be pressed. */
 export const BUSY = { "aria-disabled": true, onClick: (event: Event) => event.preventDefault() } as const;
+
+let lastFocused: EventTarget | null = null;
+document.addEventListener("focusin", ({ target }) => void (lastFocused = target));
+
+/** Gives a heading the focus when what had it is gone, as a button is that has done its work: one goes on from there. */
+export function useHeading<T extends HTMLElement>() {
+  const heading = useRef<T>(null);
+  useEffect(() => {
+    const isLost = document.activeElement === document.body && lastFocused instanceof Element && !lastFocused.isConnected;
+    if (isLost) heading.current?.focus({ preventScroll: true });
+  });
+  return heading;
+}
 
 /** As a `ref`: for what takes the place of the button that was pressed. */
 export function focus(element: HTMLElement | null): void {

@@ -1,6 +1,6 @@
 // What an operator does with the console. The demo's operator token is that of every system that `cargo xtask` starts.
 import assert from "node:assert/strict";
-import { ask, drawerOf, newReference, openOperations, pay, placeOrder } from "./helpers.mjs";
+import { ask, drawerOf, hasFocus, newReference, openOperations, pay, placeOrder } from "./helpers.mjs";
 import { checkOnEveryScreen } from "./screens.mjs";
 
 /** @typedef {import("./browse.mjs").Visit} Visit */
@@ -8,11 +8,13 @@ import { checkOnEveryScreen } from "./screens.mjs";
 /** @param {Visit} visit */
 export async function nobody_gets_in_without_the_operators_token({ page, shoot }) {
   await openOperations(page, "not-the-right-token");
-  await page.getByRole("alert").getByText("Not authenticated.").waitFor();
+  await page.getByText("This is not the operators' token.").waitFor();
+  assert.ok(await hasFocus(page.getByLabel("Operator token")), "what is wrong is where one goes on");
   await shoot("operations-refused");
   await openOperations(page, "admin-demo-token");
   await page.getByRole("heading", { name: "Parked messages" }).waitFor();
-  await page.getByRole("button", { name: "Close" }).click();
+  assert.ok(await hasFocus(page.getByRole("heading", { name: "Operations" })), "the focus does not go with the form");
+  await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByLabel("Operator token").waitFor();
 }
 

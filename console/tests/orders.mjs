@@ -131,6 +131,23 @@ export async function a_lost_network_is_told_and_nothing_is_done_twice({ page, c
 }
 
 /** @param {Visit} visit */
+export async function a_pay_that_had_no_answer_is_paid_again_once_the_network_is_back({ page, context, shoot }) {
+  const reference = newReference();
+  await placeOrder(page, reference);
+  const drawer = drawerOf(page, reference);
+  const submit = drawer.getByRole("button", { name: /^Pay / });
+  await submit.waitFor();
+  await context.setOffline(true);
+  await submit.click();
+  await drawer.getByText("Whether the card was charged is shown here").waitFor();
+  await shoot("drawer-network-lost");
+  await context.setOffline(false);
+  await drawer.getByText("nothing was charged so far").waitFor();
+  await submit.click();
+  await historyTells(drawer, "Paid");
+}
+
+/** @param {Visit} visit */
 export async function a_typed_card_is_kept_nowhere_in_the_page({ page }) {
   const [reference, number] = [newReference(), "5105105105105100"];
   await placeOrder(page, reference);

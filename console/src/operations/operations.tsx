@@ -3,7 +3,7 @@
 import { useRef, useState } from "preact/hooks";
 import { type Problem, asProblem } from "../api";
 import { usePolled } from "../live";
-import { Field, ProblemNote } from "../parts";
+import { Field, ProblemNote, useFirstWrong, useHeading } from "../parts";
 import { useSession } from "../session";
 import { readParked } from "./admin";
 import { Books } from "./books";
@@ -27,6 +27,9 @@ function Gate() {
   const { change } = useSession();
   const field = useRef<HTMLInputElement>(null);
   const [problem, setProblem] = useState<Problem>();
+  const form = useFirstWrong(problem);
+  const heading = useHeading<HTMLHeadingElement>();
+  const isWrong = problem?.code === "unauthorized";
   const enter = async (event: Event) => {
     event.preventDefault();
     const token = field.current?.value.trim() ?? "";
@@ -40,11 +43,11 @@ function Gate() {
   };
   return (
     <>
-      <h1>Operations</h1>
-      <form class="gate" onSubmit={enter} autoComplete="off">
-        <p>This part is for operators. It shows what could not be applied, whoever it belongs to, and lets it be thrown away.</p>
-        {problem && <ProblemNote problem={problem} />}
-        <Field label="Operator token" hint="The ADMIN_TOKEN of the services, kept in this tab until it is closed. A demo system has admin-demo-token.">
+      <h1 ref={heading} tabIndex={-1}>Operations</h1>
+      <form ref={form} class="gate" onSubmit={enter} autoComplete="off">
+        <p>For operators: how both services stand, whoever the orders belong to, and what waits for a hand.</p>
+        {problem && !isWrong && <ProblemNote problem={problem} />}
+        <Field label="Operator token" problem={isWrong ? "This is not the operators' token." : undefined} hint="The ADMIN_TOKEN of the services, kept in this tab until it is closed. A demo system has admin-demo-token.">
           {(attributes) => <input {...attributes} ref={field} type="text" class="mono masked" autoComplete="off" spellcheck={false} />}
         </Field>
         <button type="submit" class="primary">Open</button>
@@ -56,15 +59,16 @@ function Gate() {
 function Dashboard({ token, onClose }: { token: string; onClose(): void }) {
   const { value: overview, problem } = usePolled((signal) => readOverview(token, signal), EVERY, [token]);
   const moments = momentsSeen();
+  const heading = useHeading<HTMLHeadingElement>();
   return (
     <>
       <div class="view-head">
-        <h1>Operations</h1>
+        <h1 ref={heading} tabIndex={-1}>Operations</h1>
         <Find token={token} />
-        <button type="button" onClick={onClose}>Close</button>
+        <button type="button" onClick={onClose}>Sign out</button>
       </div>
       {problem && <ProblemNote problem={problem} />}
-      {overview && <Verdict overview={overview} />}
+      {overview && !problem && <Verdict overview={overview} />}
       <div class={`panels ${problem ? "stale" : ""}`}>
         {overview && <States overview={overview} />}
         {overview && <Speed moments={moments} />}

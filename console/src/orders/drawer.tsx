@@ -56,7 +56,7 @@ export function Drawer(props: { id: string; listed?: Order; feed: Feed; onChange
             <code>{order.id}</code>
           </p>
           <Items order={order} />
-          {payment && <Pay order={order} payment={payment} onPaid={changed} />}
+          {payment && <Pay order={order} payment={payment} isReached={!story.problem} onPaid={changed} />}
           {payment?.status === "processing" && order.status !== "cancelled" && (
             <p class="note" role="status">
               The card processor has not said yet whether the card was charged. It is asked until it does.

@@ -13,7 +13,8 @@ import { toast } from "../toasts";
 
 const TYPED = "typed";
 
-export function Pay({ order, payment, onPaid }: { order: Order; payment: Payment; onPaid(): void }) {
+export function Pay(props: { order: Order; payment: Payment; isReached: boolean; onPaid(): void }) {
+  const { order, payment, isReached, onPaid } = props;
   const { userToken } = useSession();
   const [choice, setChoice] = useState(SANDBOX_CARDS[0]?.cards[0]?.number ?? TYPED);
   const [problem, setProblem] = useState<Problem>();
@@ -59,7 +60,7 @@ export function Pay({ order, payment, onPaid }: { order: Order; payment: Payment
     <section aria-label="Pay" class="pay">
       <h3>{payment.status === "declined" ? "Pay with another card" : "Pay"}</h3>
       <form ref={form} onSubmit={pay} autoComplete="off" noValidate>
-        {problem && <Refusal problem={problem} />}
+        {problem && (problem.isUnanswered && isReached ? <Unanswered payment={payment} /> : <Refusal problem={problem} />)}
         <Field label="Card">
           {(attributes) => (
             <select {...attributes} value={choice} onChange={(event) => setChoice(event.currentTarget.value)}>
@@ -106,6 +107,16 @@ function isPayable(order: Order, payment: Payment): boolean {
 function wrongIn(problem: Problem | undefined, part: string): string | undefined {
   const found = problem?.fields.find(({ pointer }) => pointer.endsWith(`/${part}`));
   return found && `${inWords(found.detail)}.`;
+}
+
+/** The server is heard again, so the payment tells what became of it. */
+function Unanswered({ payment }: { payment: Payment }) {
+  if (payment.status === "processing") return null;
+  return (
+    <p class="note note-problem" role="alert">
+      <strong>No answer came,</strong> and nothing was charged so far. Pay again: the order is charged once at most.
+    </p>
+  );
 }
 
 function Refusal({ problem }: { problem: Problem }) {

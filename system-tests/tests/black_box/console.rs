@@ -79,6 +79,7 @@ scenarios!(
     an_order_of_items_costs_what_they_add_up_to,
     the_list_is_filtered_and_leads_from_page_to_page,
     a_lost_network_is_told_and_nothing_is_done_twice,
+    a_pay_that_had_no_answer_is_paid_again_once_the_network_is_back,
     a_typed_card_is_kept_nowhere_in_the_page,
     everything_can_be_done_by_keyboard,
     a_refusal_is_told_in_words,
