@@ -20,6 +20,7 @@ mod streams;
 mod timers;
 mod upgrade;
 mod webhook_attacks;
+mod webhook_meanwhile;
 mod webhook_routes;
 mod webhook_secrets;
 mod webhook_service;

@@ -88,6 +88,18 @@ async fn a_key_is_changed_while_all_goes_on(database: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn the_secret_from_before_a_rotation_gets_the_new_key_too(database: PgPool) {
+    start(&database).await;
+    let (before, receiver) = (with_keys(&database, &["one"]), Receiver::start().await);
+    let webhook = before.webhook(json!({"url": receiver.url})).await;
+    let between = with_keys(&database, &["two", "one"]);
+    let rotated = rotate(&between, &webhook).await;
+    assert_eq!((between.reseal().await, between.reseal().await), (1, 0));
+    let secrets = [text(&webhook["secret"]), text(&rotated["secret"])];
+    assert!(with_keys(&database, &["two"]).signs_with(&receiver, &secrets).await);
+}
+
+#[sqlx::test(migrations = false)]
 async fn a_webhook_whose_key_is_missing_is_told_nothing_until_it_is_back(database: PgPool) {
     start(&database).await;
     let (service, receiver) = (with_keys(&database, &["one"]), Receiver::start().await);

@@ -36,6 +36,8 @@ struct Inner {
 pub enum Reply {
     /// With this status.
     Status(StatusCode),
+    /// With this status, and then again as if nothing had been said.
+    Once(StatusCode),
     /// With `Retry-After`.
     NotBefore(StatusCode, String),
     /// With this URL.
@@ -106,11 +108,15 @@ async fn receive(State(state): State<Arc<Mutex<Inner>>>, uri: Uri, headers: Head
     let reply = {
         let mut inner = state.lock().expect("no panic");
         inner.received.push(Received { path: path.clone(), headers, body });
-        inner.answers.get(&path).cloned()
+        let reply = inner.answers.get(&path).cloned();
+        if matches!(reply, Some(Reply::Once(_))) {
+            inner.answers.remove(&path);
+        }
+        reply
     };
     match reply {
         None => StatusCode::NO_CONTENT.into_response(),
-        Some(Reply::Status(status)) => status.into_response(),
+        Some(Reply::Status(status) | Reply::Once(status)) => status.into_response(),
         Some(Reply::NotBefore(status, after)) => (status, [("Retry-After", after)]).into_response(),
         Some(Reply::RedirectTo(url)) => (StatusCode::TEMPORARY_REDIRECT, [("Location", url)]).into_response(),
         Some(Reply::Endless) => {
