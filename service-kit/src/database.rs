@@ -5,7 +5,6 @@
 //! <https://github.com/transact-rs/sqlx/issues/4385>). And every call runs in a task that nothing cancels: requests
 //! in [`crate::http`], background work in tasks that look at their stop token only between calls.
 
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,13 +12,13 @@ use anyhow::Context;
 use futures_util::{StreamExt, stream};
 use prometheus_client::metrics::histogram::Histogram;
 use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migrator};
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::batcher::Batcher;
 use crate::problem::Problem;
+use crate::servers::Servers;
 use crate::settings::{DurabilityCheck, Settings};
 
 /// How long it may take to find out that a database is as it should be.
@@ -39,9 +38,9 @@ pub async fn prepare(
     settings: &Settings,
     stop: &CancellationToken,
 ) -> anyhow::Result<bool> {
-    let options = PgConnectOptions::from_str(url).context("the database URL cannot be read")?;
+    let servers: Servers = url.parse()?;
     for pause in backoff() {
-        match try_prepare(&options, schema, migrator, settings.database_durability).await {
+        match try_prepare(&servers, schema, migrator, settings.database_durability).await {
             Ok(()) => {
                 info!(schema, "the database is ready");
                 return Ok(true);
@@ -58,13 +57,13 @@ pub async fn prepare(
 }
 
 async fn try_prepare(
-    options: &PgConnectOptions,
+    servers: &Servers,
     schema: &'static str,
     migrator: &Migrator,
     durability: DurabilityCheck,
 ) -> anyhow::Result<()> {
     let looking = async {
-        let mut connection = options.connect().await.context("cannot connect")?;
+        let mut connection = servers.connect().await.context("cannot connect")?;
         check_durability(&mut connection, durability).await?;
         let is_up_to_date = is_up_to_date(&mut connection, schema, migrator).await;
         if !is_up_to_date && !may_migrate(&mut connection, schema).await? {

@@ -25,6 +25,7 @@ pub mod trace_context;
 pub mod batcher;
 pub mod database;
 pub mod pool;
+pub mod servers;
 
 pub mod broker;
 pub mod consumer;

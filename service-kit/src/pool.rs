@@ -9,24 +9,27 @@
 //! A server that is asked to stop (SIGTERM) lets nobody in any more and waits until the last of its connections is
 //! closed, however long that takes. So it is visited now and then, and let go when it turns the visitor away.
 //!
+//! Where the URL names several servers, one of them takes writes, and which that is may change at any time. The visitor
+//! finds it, at once when a statement had trouble, and the connections are replaced by new ones to that server.
+//!
 //! No transaction is ever left open by that, since every unit of work is a single statement.
 
-use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use anyhow::Context;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
-use sqlx::{ConnectOptions, Connection, Describe, Either, Execute, Executor, PgPool, SqlStr};
+use sqlx::postgres::{PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::{Describe, Either, Execute, Executor, PgPool, SqlStr};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::warn;
 
 use crate::metrics::{Figure, Present};
+use crate::servers::{Servers, ensure_writable, is_read_only, may_be_gone};
 
 /// How long a unit of work waits for a connection that is free or new.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -44,6 +47,8 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(12);
 const CLOSE_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a server that is asked to stop waits for us at most.
 const VISIT_PERIOD: Duration = Duration::from_secs(5);
+/// Between two visits, however much trouble there is.
+const VISIT_PAUSE: Duration = Duration::from_millis(100);
 /// How a server turns everybody away that is about to stop, or not ready yet
 /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 const CANNOT_CONNECT_NOW: &str = "57P03";
@@ -54,10 +59,12 @@ pub struct Database(Arc<Login>);
 
 #[derive(Debug)]
 struct Login {
-    options: PgConnectOptions,
+    servers: Servers,
     max_connections: u32,
     current: RwLock<Current>,
     usage: Usage,
+    /// That it may be worth a visit to see which server takes writes.
+    trouble: Arc<Notify>,
 }
 
 /// What is asked of the connections.
@@ -70,6 +77,8 @@ struct Usage {
 #[derive(Clone, Debug)]
 struct Current {
     pool: PgPool,
+    /// Which of the servers they lead to.
+    server: usize,
     /// Grows each time that the connections are given up.
     generation: u64,
 }
@@ -77,12 +86,12 @@ struct Current {
 impl Database {
     /// Connects when it is first used, so that a service can start before its database.
     pub fn connect_lazy(url: &str, max_connections: u32) -> anyhow::Result<Self> {
-        let options = PgConnectOptions::from_str(url)
-            .context("the database URL cannot be read")?
-            .options([("statement_timeout", STATEMENT_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)])
-            .options(PLANNER);
-        let current = RwLock::new(Current { pool: new_pool(&options, max_connections), generation: 0 });
-        let login = Arc::new(Login { options, max_connections, current, usage: Usage::default() });
+        let timeouts = [("statement_timeout", STATEMENT_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)];
+        let servers: Servers = url.parse()?;
+        let servers = servers.with(|options| options.options(timeouts).options(PLANNER));
+        let current = Current { pool: new_pool(&servers, 0, max_connections), server: 0, generation: 0 };
+        let (current, usage, trouble) = (RwLock::new(current), Usage::default(), Arc::default());
+        let login = Arc::new(Login { servers, max_connections, current, usage, trouble });
         tokio::spawn(visit(Arc::downgrade(&login)));
         Ok(Self(login))
     }
@@ -125,11 +134,12 @@ impl Database {
         deadline: Instant,
         work: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, sqlx::Error> {
-        timeout_at(deadline, work).await.unwrap_or_else(|_| {
+        let answered = timeout_at(deadline, work).await.unwrap_or_else(|_| {
             self.0.give_up(generation, "did not answer a statement in time");
             let too_late = "the database did not answer in time";
             Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, too_late)))
-        })
+        });
+        answered.inspect_err(|trouble| self.0.note(generation, trouble))
     }
 }
 
@@ -138,46 +148,83 @@ impl Login {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The connections of a pool are replaced, unless they have been already.
+    /// Heeds what an error says about the server.
+    fn note(&self, generation: u64, trouble: &sqlx::Error) {
+        if is_read_only(trouble) {
+            self.give_up(generation, "takes no writes");
+        }
+        if self.servers.are_several() && may_be_gone(trouble) {
+            self.trouble.notify_one();
+        }
+    }
+
     fn give_up(&self, generation: u64, reason: &str) {
+        self.replace(generation, self.current().server, reason);
+    }
+
+    /// The connections of a pool are replaced, unless they have been already.
+    fn replace(&self, generation: u64, server: usize, reason: &str) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if current.generation == generation {
-            warn!(reason, "all connections to the database are replaced");
-            let pool = new_pool(&self.options, self.max_connections);
-            let given_up = std::mem::replace(&mut *current, Current { pool, generation: generation + 1 });
+            let to = self.servers.options(server);
+            warn!(reason, host = to.get_host(), port = to.get_port(), "all connections to the database are replaced");
+            let pool = new_pool(&self.servers, server, self.max_connections);
+            let given_up = std::mem::replace(&mut *current, Current { pool, server, generation: generation + 1 });
             tokio::spawn(async move { drop(timeout(CLOSE_DEADLINE, given_up.pool.close()).await) });
         }
     }
 
-    /// Whether a newcomer is turned away. One who has no answer does not know.
-    async fn turns_away(&self) -> bool {
-        let visiting = async { self.options.connect().await?.close().await };
-        match timeout(ACQUIRE_TIMEOUT, visiting).await {
-            Ok(Err(refusal)) => {
-                refusal.as_database_error().is_some_and(|refusal| refusal.code().as_deref() == Some(CANNOT_CONNECT_NOW))
+    /// Goes to see the server, and looks for the one that takes writes if that is another by now; when to come again.
+    async fn look_round(&self) -> Duration {
+        let Current { pool, server, generation } = self.current();
+        if pool.size() == 0 && !self.servers.are_several() {
+            return VISIT_PERIOD;
+        }
+        let Err(trouble) = in_short(self.servers.visit(server)).await else { return VISIT_PERIOD };
+        if self.servers.are_several()
+            && let Ok(writable) = in_short(self.servers.find_writable()).await
+        {
+            if writable != server {
+                self.replace(generation, writable, "another server takes the writes");
             }
-            _ => false,
+            return VISIT_PERIOD;
         }
+        if turns_away(&trouble) {
+            self.give_up(generation, "lets nobody in");
+        }
+        if self.servers.are_several() { Duration::ZERO } else { VISIT_PERIOD }
     }
 }
 
-/// Lets go of a server that is about to stop, as long as the login is used.
+/// Whether a newcomer is turned away. One who has no answer does not know.
+fn turns_away(refusal: &sqlx::Error) -> bool {
+    refusal.as_database_error().is_some_and(|refusal| refusal.code().as_deref() == Some(CANNOT_CONNECT_NOW))
+}
+
+async fn in_short<T>(visiting: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    timeout(ACQUIRE_TIMEOUT, visiting).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// Keeps to the server that takes writes, and lets go of one that is about to stop, as long as the login is used.
 async fn visit(login: Weak<Login>) {
-    loop {
-        tokio::time::sleep(VISIT_PERIOD).await;
-        let Some(login) = login.upgrade() else { return };
-        let Current { pool, generation } = login.current();
-        if pool.size() > 0 && login.turns_away().await {
-            login.give_up(generation, "lets nobody in");
-        }
+    while let Some(used) = login.upgrade() {
+        let again = used.look_round().await;
+        let trouble = Arc::clone(&used.trouble);
+        drop(used);
+        tokio::time::sleep(VISIT_PAUSE).await;
+        drop(timeout(again, trouble.notified()).await);
     }
 }
 
-fn new_pool(options: &PgConnectOptions, max_connections: u32) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(max_connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_lazy_with(options.clone())
+fn new_pool(servers: &Servers, server: usize, max_connections: u32) -> PgPool {
+    let pool = PgPoolOptions::new().max_connections(max_connections).acquire_timeout(ACQUIRE_TIMEOUT);
+    let pool = if servers.are_several() {
+        // It may have become a standby since it was visited.
+        pool.after_connect(|connection, _| ensure_writable(connection).boxed())
+    } else {
+        pool
+    };
+    pool.connect_lazy_with(servers.options(server).clone())
 }
 
 /// Every statement of the services goes through here.
@@ -189,7 +236,7 @@ impl<'c> Executor<'c> for &Database {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let (database, Current { pool, generation }) = (self.clone(), self.current());
+        let (database, Current { pool, generation, .. }) = (self.clone(), self.current());
         let deadline = Instant::now() + ANSWER_DEADLINE;
         let rows = pool.fetch_many(query);
         stream::try_unfold((rows, self.begin()), move |(mut rows, running)| {
@@ -207,7 +254,7 @@ impl<'c> Executor<'c> for &Database {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let Current { pool, generation } = self.current();
+        let Current { pool, generation, .. } = self.current();
         let row = pool.fetch_optional(query);
         let (database, running) = (self.clone(), self.begin());
         async move {

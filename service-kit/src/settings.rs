@@ -16,8 +16,9 @@ use crate::idempotency::IdempotencySecret;
 /// What every service needs to know of its surroundings.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
-    /// Where PostgreSQL is and as whom to log in, for example <postgres://user:password@host:5432/database>. With
-    /// ?sslmode=verify-full&sslrootcert=FILE nothing is sent unencrypted or to anybody else.
+    /// Where PostgreSQL is and as whom to log in, for example <postgres://user:password@host:5432/database>. Of several
+    /// servers, host:5432,other:5432, the one that takes writes is found. With ?sslmode=verify-full&sslrootcert=FILE
+    /// nothing is sent unencrypted or to anybody else.
     #[arg(long, env, hide_env_values = true, value_name = "URL")]
     pub database_url: String,
 

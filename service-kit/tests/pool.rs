@@ -45,6 +45,17 @@ async fn connections_that_do_not_answer_are_given_up_and_replaced(superuser: PgP
     assert!(answers().await.iter().all(Result::is_ok), "new connections have taken their place");
 }
 
+#[sqlx::test(migrations = false)]
+async fn of_several_servers_the_one_that_takes_writes_is_found(superuser: PgPool) {
+    // It lets everybody in, and answers nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let silent = silent.local_addr().expect("an address");
+    let url = Link::to(&superuser).await.url.replacen("127.0.0.1", &format!("{silent},127.0.0.1"), 1);
+    let database = Database::connect_lazy(&url, 2).expect("a URL");
+    let find = async { while sqlx::query("select 1").execute(&database).await.is_err() {} };
+    tokio::time::timeout(DEADLINE, find).await.expect("it is found");
+}
+
 /// What a service is started with.
 #[derive(Parser)]
 struct Arguments {

@@ -1,0 +1,176 @@
+//! Where the database is: one server, or several of which one takes writes, all in one URL as libpq has it:
+//! `postgres://user:password@one:5432,two:5432/database`. sqlx itself knows a single server only.
+//!
+//! A standby is never worked on, not even to read: what it tells may be older than what was answered.
+
+use std::io;
+use std::str::FromStr;
+
+use futures_util::FutureExt;
+use futures_util::future::select_ok;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection, Row};
+
+/// libpq's parameter for what is always so here.
+const TARGET: &str = "target_session_attrs";
+/// What it may say, if anything.
+const TARGETS: [&str; 2] = ["read-write", "primary"];
+
+/// The servers of one database, with the login.
+#[derive(Clone, Debug)]
+pub struct Servers(Vec<PgConnectOptions>);
+
+/// A URL that cannot be read. It may have a password in it and is not quoted.
+#[derive(Debug, thiserror::Error)]
+pub enum UnreadableUrl {
+    /// As sqlx says.
+    #[error("the database URL cannot be read: {0}")]
+    Malformed(#[from] sqlx::Error),
+    /// One of a standby, for instance.
+    #[error("the database URL asks for a server that may be read only: leave out {TARGET}, or let it be read-write")]
+    MayBeReadOnly,
+}
+
+impl FromStr for Servers {
+    type Err = UnreadableUrl;
+
+    fn from_str(url: &str) -> Result<Self, Self::Err> {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(end);
+        let (login, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        let target = without_session_attributes(target)?;
+        let servers = hosts.split(',').map(|host| format!("{scheme}://{login}{host}{target}").parse());
+        Ok(Self(servers.collect::<Result<_, sqlx::Error>>()?))
+    }
+}
+
+/// The path and the query, without the parameter that sqlx does not know.
+fn without_session_attributes(target: &str) -> Result<String, UnreadableUrl> {
+    let Some((path, query)) = target.split_once('?') else { return Ok(target.to_owned()) };
+    let mut others = Vec::new();
+    for parameter in query.split('&') {
+        match parameter.split_once('=') {
+            Some((TARGET, value)) if TARGETS.contains(&value) => {}
+            Some((TARGET, _)) => return Err(UnreadableUrl::MayBeReadOnly),
+            _ => others.push(parameter),
+        }
+    }
+    Ok(if others.is_empty() { path.to_owned() } else { format!("{path}?{}", others.join("&")) })
+}
+
+impl Servers {
+    /// The same with further options for each connection.
+    #[must_use]
+    pub fn with(self, further: impl Fn(PgConnectOptions) -> PgConnectOptions) -> Self {
+        Self(self.0.into_iter().map(further).collect())
+    }
+
+    /// Connects to the server that takes writes. An only server is taken as it is: nobody else could be asked.
+    pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        match self.0.as_slice() {
+            [only] => only.connect().await,
+            _ => Ok(self.find().await?.1),
+        }
+    }
+
+    /// Asks all of them at the same time, so that one that does not answer holds up nobody.
+    async fn find(&self) -> Result<(usize, PgConnection), sqlx::Error> {
+        let asked = self.0.iter().enumerate().map(|(index, server)| {
+            async move {
+                let mut connection = server.connect().await?;
+                ensure_writable(&mut connection).await?;
+                Ok::<_, sqlx::Error>((index, connection))
+            }
+            .boxed()
+        });
+        Ok(select_ok(asked).await?.0)
+    }
+
+    /// Which of them takes writes.
+    pub(crate) async fn find_writable(&self) -> Result<usize, sqlx::Error> {
+        let (index, connection) = self.find().await?;
+        connection.close().await?;
+        Ok(index)
+    }
+
+    /// Whether one of them lets us in and, if there are others, takes writes.
+    pub(crate) async fn visit(&self, index: usize) -> Result<(), sqlx::Error> {
+        let mut connection = self.0[index].connect().await?;
+        if self.are_several() {
+            ensure_writable(&mut connection).await?;
+        }
+        connection.close().await
+    }
+
+    pub(crate) fn are_several(&self) -> bool {
+        self.0.len() > 1
+    }
+
+    pub(crate) fn options(&self, index: usize) -> &PgConnectOptions {
+        &self.0[index]
+    }
+}
+
+/// Refuses a standby, and a server that was told to take no writes.
+pub(crate) async fn ensure_writable(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let answer = sqlx::raw_sql("show transaction_read_only").fetch_one(connection).await?;
+    match answer.try_get::<&str, _>(0)? {
+        "off" => Ok(()),
+        _ => Err(sqlx::Error::Io(io::Error::other("the server takes no writes"))),
+    }
+}
+
+/// Whether a statement failed since its server takes no writes: it is a standby, or became one.
+pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
+    // read_only_sql_transaction
+    error.as_database_error().is_some_and(|refusal| refusal.code().as_deref() == Some("25006"))
+}
+
+/// Whether the server may be gone, and another one have taken its place.
+pub(crate) fn may_be_gone(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_) => true,
+        // Operator intervention: it stops, starts or recovers.
+        sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| code.starts_with("57P")),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(url: &str) -> Vec<(String, u16, Option<String>)> {
+        let Servers(servers) = url.parse().expect("a URL");
+        let described = servers
+            .iter()
+            .map(|server| (server.get_host().to_owned(), server.get_port(), server.get_database().map(str::to_owned)));
+        described.collect()
+    }
+
+    #[test]
+    fn each_host_has_a_port_of_its_own_and_all_have_the_same_database() {
+        let shop = || Some("shop".to_owned());
+        assert_eq!(read("postgres://me:a,b@one/shop"), [("one".to_owned(), 5432, shop())]);
+        assert_eq!(
+            read("postgres://me:a,b@one:1,two,[::1]:3/shop?target_session_attrs=read-write"),
+            [("one".to_owned(), 1, shop()), ("two".to_owned(), 5432, shop()), ("[::1]".to_owned(), 3, shop())]
+        );
+    }
+
+    #[test]
+    fn other_parameters_stay() {
+        let Servers(servers) =
+            "postgres://one,two/shop?target_session_attrs=primary&application_name=orders".parse().expect("a URL");
+        assert!(servers.iter().all(|server| server.get_application_name() == Some("orders")));
+    }
+
+    #[test]
+    fn a_standby_is_not_to_be_asked_for() {
+        let refused = "postgres://one,two/shop?target_session_attrs=any".parse::<Servers>();
+        assert!(matches!(refused, Err(UnreadableUrl::MayBeReadOnly)));
+        let unreadable = "postgres://me:secret@one:port/shop".parse::<Servers>().expect_err("no port");
+        assert!(!unreadable.to_string().contains("secret"));
+    }
+}
