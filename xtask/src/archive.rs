@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::User;
 
 use crate::paths;
-use crate::postgres::{self, Database};
+use crate::postgres;
 use crate::probe::Probe;
 use crate::process::{Environment, Part, Stage};
 use crate::stack::Layout;
@@ -67,11 +67,11 @@ impl Archive {
 }
 
 /// What streams the log of this database, for as long as the stack runs.
-pub(crate) fn prepare(layout: &Layout, database: &Database, archive: &Archive) -> Result<[Part; 2]> {
+pub(crate) fn prepare(layout: &Layout, database: &str, archive: &Archive) -> Result<[Part; 2]> {
     archive.open()?;
     let programs = postgres::programs().context("PostgreSQL is not installed")?;
     let log = archive.log().to_str().context("the path of the archive is not UTF-8")?.to_owned();
-    let common = ["--dbname".to_owned(), database.url.clone(), "--slot".to_owned(), SLOT.to_owned()];
+    let common = ["--dbname".to_owned(), database.to_owned(), "--slot".to_owned(), SLOT.to_owned()];
     let part = |name: &str, args: &[&str], ready| -> Result<Part> {
         Ok(Part {
             name: name.to_owned(),
@@ -94,7 +94,7 @@ pub(crate) fn prepare(layout: &Layout, database: &Database, archive: &Archive) -
     };
     let slot = part("archive-slot", &["--create-slot", "--if-not-exists"], Probe::Ended)?;
     let psql = programs.join("psql");
-    let streaming = Probe::Archiving { psql, url: database.url.clone() };
+    let streaming = Probe::Archiving { psql, url: database.to_owned() };
     let mut stream = part("archive", &["--directory", &log, "--synchronous", "--status-interval=1"], streaming)?;
     stream.listed = true;
     stream.needs = vec![slot.name.clone()];

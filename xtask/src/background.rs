@@ -127,5 +127,5 @@ pub(crate) fn supervise(dir: &Path, ready: mpsc::Sender<Event>, events: mpsc::Re
 /// Ends whatever a killed supervisor left running. Only for a folder without a supervisor.
 pub(crate) fn end_leftovers(dir: &Path) -> usize {
     let outside = postgres::elsewhere(dir);
-    std::iter::once(dir).chain(outside.as_deref()).map(leftovers::end).sum()
+    std::iter::once(dir).chain(outside.iter().map(PathBuf::as_path)).map(leftovers::end).sum()
 }

@@ -15,6 +15,7 @@ mod logs;
 mod outbox;
 mod overview;
 mod parked;
+mod promote;
 mod ps;
 mod reconcile;
 mod restore;
@@ -46,6 +47,7 @@ mod nginx;
 mod postgres;
 mod rabbitmq;
 mod services;
+mod standby;
 
 mod admin;
 mod alerts;
@@ -94,6 +96,8 @@ enum Task {
     Backup(backup::Options),
     /// Make a new system of what another one has left in its archive, as it was at any moment.
     Restore(restore::Options),
+    /// Have the standby of a running system that was started with `--standby` take over from the primary.
+    Promote(promote::Options),
     /// Move orders that were closed long ago, and their payments, to the archive.
     Retire(retire::Options),
     /// Run Prometheus on a running system, with the alert rules, and tell which alerts come and go.
@@ -140,6 +144,7 @@ fn main() -> ExitCode {
         Task::Parked(command) => parked::run(&command),
         Task::Backup(options) => backup::run(&options),
         Task::Restore(options) => restore::run(&options),
+        Task::Promote(options) => promote::run(&options),
         Task::Retire(options) => retire::run(&options),
         Task::Alerts(options) => watch::run(&options),
         Task::Token(options) => token::run(&options),

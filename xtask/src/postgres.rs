@@ -14,36 +14,64 @@ use crate::paths;
 use crate::ports::Ports;
 use crate::probe::Probe;
 use crate::process::{Environment, Part, Stage};
-use crate::stack::{Durability, Layout};
+use crate::stack::{Durability, Layout, Plan};
+use crate::standby::{self, SERVERS, Server, Standby};
 
 const DATABASE: &str = "order_processing";
 const PASSWORD: &str = "postgres-demo-password";
 
 /// A database to start, and how its superuser reaches it.
 pub(crate) struct Database {
-    pub(crate) server: Part,
+    /// The primary first.
+    pub(crate) servers: Vec<Part>,
     pub(crate) url: String,
 }
 
-pub(crate) fn prepare(layout: &Layout, free: &mut Ports, durability: Durability) -> Result<Database> {
+pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan) -> Result<Database> {
     let programs = programs().context("PostgreSQL is not installed")?;
-    let port = free.get("postgres")?;
-    let user = user();
-    let folder = folder(layout.dir)?;
-    let data = folder.join("data");
+    let data = folder(layout.dir)?.join("data");
     match fs::read_to_string(data.join("PG_VERSION")) {
         Ok(version) => check_version(&programs, version.trim())?,
-        Err(_) => create(&programs, &data, user.as_deref())?,
+        Err(_) => create(&programs, &data, user().as_deref())?,
     }
+    let mut server = |name| server(layout, free, &programs, name, plan);
+    let [first, second] = SERVERS;
+    match plan.standby {
+        Standby::None => {
+            standby::ensure_first_is_primary(layout.dir)?;
+            let Server { mut part, port, .. } = server(first)?;
+            part.args.extend(["-c", "synchronous_standby_names="].map(str::to_owned));
+            Ok(Database { servers: vec![part], url: url(&port.to_string(), DATABASE) })
+        }
+        Standby::Synchronous => {
+            let servers = [server(first)?, server(second)?];
+            let [one, other] = [&servers[0], &servers[1]].map(|server| server.port);
+            let either = url(&format!("{one},127.0.0.1:{other}"), DATABASE);
+            let servers = standby::pair(layout.dir, servers)?;
+            Ok(Database { servers, url: format!("{either}?target_session_attrs=read-write") })
+        }
+    }
+}
 
-    let maintenance = format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}/postgres");
-    let url = format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}/{DATABASE}");
+/// Where a superuser finds a server of which it is not known what it has.
+pub(crate) fn maintenance_url(port: u16) -> String {
+    url(&port.to_string(), "postgres")
+}
+
+fn url(port: &str, database: &str) -> String {
+    format!("postgres://postgres:{PASSWORD}@127.0.0.1:{port}/{database}")
+}
+
+fn server(layout: &Layout, free: &mut Ports, programs: &Path, name: &str, plan: &Plan) -> Result<Server> {
+    let port = free.get(name)?;
+    let folder = paths::open_dir(&standby::folder(layout.dir, name)?)?;
+    let data = folder.join("data");
     let mut args = vec!["-D".to_owned(), text(&data)?];
-    for setting in settings(port, durability) {
+    for setting in settings(port, plan.durability) {
         args.extend(["-c".to_owned(), setting]);
     }
-    let server = Part {
-        name: "postgres".to_owned(),
+    let part = Part {
+        name: name.to_owned(),
         stage: Stage::Database,
         listed: true,
         folder,
@@ -51,13 +79,14 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports, durability: Durability)
         args,
         environment: Environment::Own,
         variables: Vec::new(),
-        user,
+        user: user(),
         ports: vec![port],
-        log: layout.log("postgres"),
+        log: layout.log(name),
         needs: Vec::new(),
         ready: Probe::Bootstrapped {
             psql: programs.join("psql"),
-            url: maintenance,
+            url: maintenance_url(port),
+            standby_of: None,
             database: DATABASE.to_owned(),
             script: paths::root().join("migrations/bootstrap.sql"),
         },
@@ -67,7 +96,7 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports, durability: Durability)
         // An immediate stop, which takes the backends along; the next start recovers.
         orphaned: Signal::SIGQUIT,
     };
-    Ok(Database { server, url })
+    Ok(Server { part, port, data })
 }
 
 /// Whom PostgreSQL runs as, if not as us: it refuses to run as root.
@@ -136,16 +165,15 @@ fn elsewhere_note(dir: &Path) -> PathBuf {
     dir.join("postgres-data-is-in")
 }
 
-/// The folder outside the stack's own, if PostgreSQL needed one.
-pub(crate) fn elsewhere(dir: &Path) -> Option<PathBuf> {
-    fs::read_to_string(elsewhere_note(dir)).ok().map(PathBuf::from)
+/// The folders outside the stack's own, if PostgreSQL needed any.
+pub(crate) fn elsewhere(dir: &Path) -> Vec<PathBuf> {
+    let Ok(first) = fs::read_to_string(elsewhere_note(dir)).map(PathBuf::from) else { return Vec::new() };
+    let folders = [standby::beside(&first), first];
+    folders.into_iter().filter(|folder| folder.is_dir()).collect()
 }
 
 pub(crate) fn remove_data(dir: &Path) -> Result<()> {
-    match elsewhere(dir) {
-        Some(path) if path.is_dir() => Ok(fs::remove_dir_all(path)?),
-        _ => Ok(()),
-    }
+    Ok(elsewhere(dir).iter().try_for_each(fs::remove_dir_all)?)
 }
 
 pub(crate) fn can_enter(user: &str, folder: &Path) -> Result<bool> {

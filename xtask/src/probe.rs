@@ -15,6 +15,8 @@ use crate::print;
 
 const TRY_AGAIN: Duration = Duration::from_millis(50);
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// What sets up a database cannot wait for its standby, which is a copy of it.
+const ALONE: &str = "set synchronous_commit = local";
 
 /// A question that is asked until it is answered.
 #[derive(Clone)]
@@ -29,8 +31,9 @@ pub(crate) enum Probe {
     Ended,
     /// The log of the database is being streamed.
     Archiving { psql: PathBuf, url: String },
-    /// The database takes connections and has its roles and schemas.
-    Bootstrapped { psql: PathBuf, url: String, database: String, script: PathBuf },
+    /// The database takes connections and has its roles and schemas. Of two servers, the one that is not the primary is
+    /// ready when it has all that the other one has answered.
+    Bootstrapped { psql: PathBuf, url: String, standby_of: Option<String>, database: String, script: PathBuf },
 }
 
 impl Probe {
@@ -64,17 +67,22 @@ impl Probe {
                 ensure!(!found.trim().is_empty(), "the log is not streamed yet");
                 Ok(())
             }
-            Self::Bootstrapped { psql, url, database, script } => {
+            Self::Bootstrapped { psql, url, standby_of, database, script } => {
+                if let Some(primary) = standby_of
+                    && psql_output(psql, url, &["-tAc", "select pg_is_in_recovery()"])?.trim() == "t"
+                {
+                    return keeps_up(psql, primary);
+                }
                 let found = psql_output(
                     psql,
                     url,
                     &["-tAc", &format!("select 1 from pg_database where datname = '{database}'")],
                 )?;
                 if found.trim().is_empty() {
-                    psql_output(psql, url, &["-c", &format!("create database {database}")])?;
+                    psql_output(psql, url, &["-c", ALONE, "-c", &format!("create database {database}")])?;
                 }
                 let file = script.to_str().context("the path of the repository is not UTF-8")?;
-                psql_output(psql, &database_url(url, database), &["-1", "-f", file]).map(drop)
+                psql_output(psql, &database_url(url, database), &["-1", "-c", ALONE, "-f", file]).map(drop)
             }
         }
     }
@@ -87,6 +95,14 @@ impl Probe {
             *reported = error;
         }
     }
+}
+
+/// Whether there is a standby whose disk has all that the primary answers.
+fn keeps_up(psql: &PathBuf, primary: &str) -> Result<()> {
+    let standby = "select 1 from pg_stat_replication where sync_state in ('sync', 'quorum')";
+    let found = psql_output(psql, primary, &["-tAc", standby])?;
+    ensure!(!found.trim().is_empty(), "the standby does not have everything yet");
+    Ok(())
 }
 
 /// Runs psql against a database; what it prints, or its complaint.

@@ -24,6 +24,8 @@ pub(crate) const PROCESSOR: &str = "processor";
 
 /// What the services stand on: the superuser's URL of the database, and where the nodes of the broker listen.
 pub(crate) struct Backing<'a> {
+    /// The part that is the database.
+    pub(crate) primary: &'a str,
     pub(crate) postgres: &'a str,
     pub(crate) brokers: &'a [u16],
 }
@@ -68,7 +70,7 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &
         let program = plan.binaries.join(service.name);
         ensure!(program.is_file(), "{} is missing", program.display());
         let migration = migration(layout, service, &program, backing)?;
-        let needs = vec!["postgres".to_owned(), migration.name.clone()];
+        let needs = vec![backing.primary.to_owned(), migration.name.clone()];
         parts.push(migration);
         for replica in 1..=plan.replicas {
             let name = name_of(service.name, replica);
@@ -140,7 +142,7 @@ fn migration(layout: &Layout, service: &Service, program: &Path, backing: &Backi
         variables: owners.chain([("AMQP_URL".to_owned(), String::new())]).collect(),
         user: None,
         ports: Vec::new(),
-        needs: vec!["postgres".to_owned()],
+        needs: vec![backing.primary.to_owned()],
         ready: Probe::Ended,
         stop: Signal::SIGTERM,
         patience: Duration::from_secs(12),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::archive::{self, Archive};
 use crate::ports::Ports;
 use crate::process::Part;
+use crate::standby::Standby;
 use crate::{nginx, paths, postgres, rabbitmq, services};
 
 /// How a stack is to be run; handed to the supervisor as `plan.json` in the stack's folder.
@@ -30,6 +31,8 @@ pub(crate) struct Plan {
     /// Where the database is backed up to.
     #[serde(default)]
     pub(crate) archive: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) standby: Standby,
     pub(crate) replicas: usize,
     /// Nodes of RabbitMQ.
     #[serde(default = "one")]
@@ -111,6 +114,7 @@ impl Plan {
             gateway_max_streams: nginx::MAX_STREAMS,
             gateway_tls: None,
             archive: None,
+            standby: Standby::None,
             replicas: 1,
             brokers: 1,
             binaries: PathBuf::new(),
@@ -139,10 +143,10 @@ pub(crate) fn prepare(dir: &Path, plan: &Plan) -> Result<Stack> {
     fs::create_dir(&logs)?;
     let layout = Layout { dir, logs: &logs };
 
-    let database = postgres::prepare(&layout, &mut free, plan.durability)?;
+    let database = postgres::prepare(&layout, &mut free, plan)?;
     let postgres = database.url.clone();
-    let archive = plan.archive.as_deref().map(|folder| archive::prepare(&layout, &database, &Archive::at(folder)));
-    let mut parts = vec![database.server];
+    let archive = plan.archive.as_deref().map(|folder| archive::prepare(&layout, &postgres, &Archive::at(folder)));
+    let mut parts = database.servers;
     parts.extend(archive.transpose()?.into_iter().flatten());
     let (mut amqp, mut brokers) = (String::new(), Vec::new());
     let mut gateway = String::new();
@@ -153,8 +157,9 @@ pub(crate) fn prepare(dir: &Path, plan: &Plan) -> Result<Stack> {
     }
     if plan.extent == Extent::Whole {
         let port = if plan.port == 0 { free.get("gateway")? } else { plan.port };
-        let services =
-            services::prepare(&layout, &mut free, plan, &services::Backing { postgres: &postgres, brokers: &brokers })?;
+        let primary = &parts[0].name;
+        let backing = services::Backing { primary, postgres: &postgres, brokers: &brokers };
+        let services = services::prepare(&layout, &mut free, plan, &backing)?;
         let listen = SocketAddr::new(plan.listen, port);
         let scheme = if plan.gateway_tls.is_some() { "https" } else { "http" };
         gateway = format!("{scheme}://{}", nginx::reachable(listen));

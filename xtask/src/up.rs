@@ -17,6 +17,7 @@ use crate::background::{self, Life};
 use crate::paths::{self, StackDir};
 use crate::print;
 use crate::stack::{Data, Detours, Durability, Extent, Plan, Tls};
+use crate::standby::Standby;
 use crate::supervisor::Event;
 use crate::{console, install, nginx, ports, postgres, progress, services, signals, state, token};
 
@@ -56,15 +57,26 @@ pub(crate) struct Options {
     /// Nodes of RabbitMQ, in a cluster that goes on while more than half of them live
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     brokers: u8,
-    /// Stream all that the database writes to this folder, for `backup` and `restore`
-    #[arg(long, env = "STACK_ARCHIVE", value_name = "FOLDER")]
-    archive: Option<PathBuf>,
+    #[command(flatten)]
+    copies: Copies,
     /// Build without optimisation: quicker to build, slower to run
     #[arg(long)]
     debug: bool,
     /// Run the services from this folder instead of building them
     #[arg(long, value_name = "FOLDER", conflicts_with = "debug")]
     binaries: Option<PathBuf>,
+}
+
+/// Where else the data is.
+#[derive(clap::Args)]
+#[group(id = "copies")]
+struct Copies {
+    /// Stream all that the database writes to this folder, for `backup` and `restore`
+    #[arg(long, env = "STACK_ARCHIVE", value_name = "FOLDER")]
+    archive: Option<PathBuf>,
+    /// Run a second PostgreSQL that has all that is answered, and takes over with `promote`
+    #[arg(long, conflicts_with = "archive")]
+    standby: bool,
 }
 
 impl Options {
@@ -128,7 +140,8 @@ fn prepare(options: &Options, variables: BTreeMap<String, Vec<(String, String)>>
         gateway_max_concurrent_requests: options.gateway_max_concurrent_requests,
         gateway_max_streams: options.gateway_max_streams,
         gateway_tls: options.gateway_tls()?,
-        archive: options.archive.as_deref().map(paths::open_dir).transpose()?,
+        archive: options.copies.archive.as_deref().map(paths::open_dir).transpose()?,
+        standby: if options.copies.standby { Standby::Synchronous } else { Standby::None },
         replicas: options.replicas.into(),
         brokers: options.brokers.into(),
         binaries,
@@ -216,7 +229,7 @@ fn run_detached(dir: &Path) -> Result<ExitCode> {
 }
 
 fn welcome(dir: &Path, gateway: &str, began: Instant, how_to_stop: &str) {
-    if let Some(elsewhere) = postgres::elsewhere(dir) {
+    if let Some(elsewhere) = postgres::elsewhere(dir).last() {
         print::out(format_args!(
             "  the data of PostgreSQL is in {}: its user cannot enter {}",
             elsewhere.display(),

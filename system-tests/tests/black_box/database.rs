@@ -1,7 +1,7 @@
 //! The rows behind the answers, as a superuser sees them.
 
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection};
+use service_kit::servers::Servers;
+use sqlx::AssertSqlSafe;
 use tokio::runtime;
 use uuid::Uuid;
 
@@ -97,7 +97,7 @@ impl Books {
     fn count(&self, query: &str) -> anyhow::Result<i64> {
         let query = AssertSqlSafe(format!("select count(*) from ({query}) found"));
         block_on(async {
-            let mut connection = PgConnection::connect(&self.postgres).await?;
+            let mut connection = self.postgres.parse::<Servers>()?.connect().await?;
             Ok(sqlx::query_scalar(query).fetch_one(&mut connection).await?)
         })
     }
@@ -107,7 +107,7 @@ impl Books {
 #[track_caller]
 pub fn execute(postgres: &str, statements: &str) {
     let executed: anyhow::Result<_> = block_on(async {
-        let mut connection = PgConnection::connect(postgres).await?;
+        let mut connection = postgres.parse::<Servers>()?.connect().await?;
         Ok(sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut connection).await?)
     });
     executed.expect("the statements run");
@@ -117,7 +117,7 @@ pub fn execute(postgres: &str, statements: &str) {
 #[track_caller]
 pub fn text(postgres: &str, query: &str) -> String {
     let answered = block_on(async {
-        let mut connection = PgConnection::connect(postgres).await?;
+        let mut connection = postgres.parse::<Servers>()?.connect().await?;
         Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut connection).await?)
     });
     answered.expect("the query is answered")

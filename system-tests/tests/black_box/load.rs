@@ -38,9 +38,14 @@ pub struct Load {
 
 impl Load {
     pub fn start() -> Self {
+        Self::of(&User::demo())
+    }
+
+    /// The same by somebody else.
+    pub fn of(user: &User) -> Self {
         let mut load = Self { id: Uuid::new_v4(), told: Arc::default(), stop: Arc::default(), clients: Vec::new() };
         for pays in [false, true] {
-            let client = Client { load: load.id, user: User::demo(), told: Arc::clone(&load.told) };
+            let client = Client { load: load.id, user: user.clone(), told: Arc::clone(&load.told) };
             let stop = Arc::clone(&load.stop);
             load.clients.push(thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {

@@ -29,6 +29,7 @@ mod crash_points;
 mod demo;
 mod differences;
 mod documents;
+mod failover;
 mod gateway_bodies;
 mod gateway_encryption;
 mod gateway_errors;

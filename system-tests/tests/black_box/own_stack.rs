@@ -35,6 +35,12 @@ impl OwnStack {
         Self::start_from(name, &["--fresh", "--replicas", &replicas.to_string()], settings)
     }
 
+    /// One with two database servers.
+    #[track_caller]
+    pub fn start_with_standby(name: &str) -> Self {
+        Self::start_from(name, &["--fresh", "--standby"], &[])
+    }
+
     /// Starts the stack that is in the folder already.
     #[track_caller]
     pub fn resume(name: &str) -> Self {
@@ -75,8 +81,9 @@ impl OwnStack {
     /// Removes all that a stack of this name has left on the disk.
     pub fn erase(name: &str) {
         let dir = Self::folder(name);
-        let elsewhere = fs::read_to_string(dir.join("postgres-data-is-in")).ok().map(PathBuf::from);
-        for folder in elsewhere.into_iter().chain([dir]).filter(|folder| folder.is_dir()) {
+        let elsewhere = fs::read_to_string(dir.join("postgres-data-is-in")).ok();
+        let elsewhere = elsewhere.into_iter().flat_map(|first| [format!("{first}-2").into(), PathBuf::from(first)]);
+        for folder in elsewhere.chain([dir]).filter(|folder| folder.is_dir()) {
             fs::remove_dir_all(folder).expect("the folder can be removed");
         }
     }
@@ -98,6 +105,16 @@ impl OwnStack {
             let process = stack.process(name);
             if process.restarts > restarts && process.state == "running" { Ok(()) } else { Err(format!("{stack:?}")) }
         });
+    }
+
+    /// Waits until every process is up; the stack as it is then.
+    #[track_caller]
+    pub fn once_all_run(&self) -> Stack {
+        eventually("every process runs", || {
+            let stack = self.now();
+            let all_run = stack.processes.iter().all(|process| process.state == "running");
+            if all_run { Ok(stack) } else { Err(format!("{stack:?}")) }
+        })
     }
 }
 

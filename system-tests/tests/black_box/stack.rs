@@ -102,11 +102,36 @@ impl Process {
         self.signal("-TERM");
     }
 
+    /// Stops it and its children where they are, without their knowing.
+    #[track_caller]
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+        self.signal_children("-STOP");
+    }
+
+    #[track_caller]
+    pub fn thaw(&self) {
+        self.signal_children("-CONT");
+        self.signal("-CONT");
+    }
+
     #[track_caller]
     fn signal(&self, signal: &str) {
-        let pid = self.pid.expect("a running process has a pid").to_string();
-        let status = Command::new("kill").args([signal, &pid]).status().expect("kill can be run");
+        let status = Command::new("kill").args([signal, &self.pid().to_string()]).status().expect("kill can be run");
         assert!(status.success(), "{} could not be sent {signal}: {status}", self.name);
+    }
+
+    #[track_caller]
+    fn signal_children(&self, signal: &str) {
+        let pid = self.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("it runs");
+        // One that has ended in the meantime is no matter.
+        Command::new("kill").arg(signal).args(children.split_whitespace()).status().expect("kill can be run");
+    }
+
+    #[track_caller]
+    fn pid(&self) -> u32 {
+        self.pid.expect("a running process has a pid")
     }
 
     /// Whether somebody listens on its first port.

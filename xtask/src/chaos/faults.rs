@@ -259,7 +259,7 @@ impl World {
 }
 
 fn folder_of(dir: &Path, process: &str) -> PathBuf {
-    let elsewhere = postgres::elsewhere(dir).filter(|_| process == crate::services::DATABASE);
+    let elsewhere = postgres::elsewhere(dir).pop().filter(|_| process == crate::services::DATABASE);
     elsewhere.unwrap_or_else(|| dir.join(process))
 }
 

@@ -1,0 +1,110 @@
+//! Two database servers, of which the primary dies or freezes under load, or the standby does.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::client::{Answer, User};
+use crate::database::{self, Books};
+use crate::load::Load;
+use crate::own_stack::OwnStack;
+use crate::polling::eventually;
+use crate::reconciliation::Reconciliation;
+use crate::stack::{self, Stack};
+
+#[test]
+fn a_standby_takes_over_under_load_and_nothing_that_was_answered_is_lost() {
+    let name = "failover-stack";
+    let stack = OwnStack::start_with_standby(name);
+    let before = stack.once_all_run();
+    let load = Load::of(&User::demo().at(&before.gateway));
+    load.goes_on();
+    before.process("postgres").kill();
+    promote(name);
+    load.goes_on();
+    assert_eq!(roles(&stack.once_all_run()), ["standby", "primary"]);
+
+    // And back again, from one that neither answers nor ends.
+    stack.now().process("postgres-2").freeze();
+    promote(name);
+    load.goes_on();
+    let after = stack.once_all_run();
+    assert_eq!(roles(&after), ["primary", "standby"]);
+
+    let load_id = load.id();
+    let told = load.finish();
+    assert!(told.wrong.is_empty(), "{:#?}", told.wrong);
+    let books = Books::new(&after.postgres, load_id);
+    books.have_once(&told.accepted);
+    books.have_delivered(&told.paid);
+    books.are_settled();
+    Reconciliation::once_settled_in(&after.postgres);
+    for service in ["orders-service", "payments-service"] {
+        assert_eq!(after.process(service).restarts, 0, "{service} was not to be started again");
+    }
+}
+
+#[test]
+fn without_its_standby_the_primary_answers_no_write_until_it_is_back_or_an_operator_lets_go() {
+    let stack = OwnStack::start_with_standby("lone-primary-stack");
+    let before = stack.once_all_run();
+    let user = User::demo().at(&before.gateway);
+    let placed = user.place_order();
+    let load = Load::of(&user);
+    load.goes_on();
+
+    before.process("postgres-2").freeze();
+    user.try_to_place_order().assert_problem(503, "service_unavailable");
+    eventually("orders can still be read", || match user.get(&format!("/api/orders/{placed}")) {
+        Answer { status: 200, .. } => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    before.process("postgres-2").thaw();
+    load.goes_on();
+
+    before.process("postgres-2").freeze();
+    user.try_to_place_order().assert_problem(503, "service_unavailable");
+    let postgres = address(&before, "postgres");
+    database::execute(&postgres, "alter system set synchronous_standby_names = ''");
+    database::execute(&postgres, "select pg_reload_conf()");
+    load.goes_on();
+
+    let load_id = load.id();
+    let told = load.finish();
+    assert!(told.wrong.is_empty(), "{:#?}", told.wrong);
+    let books = Books::new(&before.postgres, load_id);
+    books.have_once(&told.accepted);
+    books.have_delivered(&told.paid);
+    books.are_settled();
+    before.process("postgres-2").thaw();
+}
+
+impl User {
+    fn try_to_place_order(&self) -> Answer {
+        self.send("POST", "/api/orders", &json!({"bill": 62243}))
+    }
+}
+
+#[track_caller]
+fn promote(name: &str) {
+    let folder = OwnStack::folder(name);
+    let output = Command::new(stack::xtask()).args(["promote", "--dir"]).arg(folder).output();
+    let output = output.expect("xtask can be run");
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// What the two servers are.
+fn roles(stack: &Stack) -> [&'static str; 2] {
+    ["postgres", "postgres-2"].map(|name| match database::text(&address(stack, name), IS_STANDBY).as_str() {
+        "true" => "standby",
+        _ => "primary",
+    })
+}
+
+const IS_STANDBY: &str = "select pg_is_in_recovery()::text";
+
+/// One of the servers alone.
+fn address(stack: &Stack, name: &str) -> String {
+    let (login, _) = stack.postgres.split_once('@').expect("there is a login");
+    format!("{login}@127.0.0.1:{}/order_processing", stack.process(name).ports[0])
+}
