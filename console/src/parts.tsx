@@ -28,6 +28,8 @@ export function Moment({ at, is }: { at: string; is: "past" | "future" }) {
 
 /** What a person can do about a problem whose own advice is for programs. */
 const ADVICE: Record<string, string> = {
+  bad_gateway: "A service is away at the moment.",
+  gateway_timeout: "A service does not answer at the moment.",
   unauthorized: "This token is not accepted: change it above, or be the demo user.",
   order_not_found: "Check the address. It may be somebody else's, or have been closed long ago.",
 };

@@ -19,7 +19,7 @@ use crate::state::{self, Phase, State};
 use crate::{admin, paths, print, services, up};
 
 /// How long orders take to be delivered, unless said otherwise: short enough to be watched.
-const DELIVERY_DELAY: &str = "15s";
+const DELIVERY_DELAY: &str = "10s";
 /// After which an order that is not settled will not be.
 const PATIENCE: Duration = Duration::from_mins(3);
 
