@@ -54,6 +54,7 @@ use crate::changing::Changing;
 use crate::config::Config;
 use crate::live::Live;
 use crate::placing::Placing;
+use crate::timers::Timed;
 use crate::webhooks::client::Client;
 use crate::webhooks::fan_out;
 use crate::webhooks::measured::Measured;
@@ -88,6 +89,7 @@ pub struct App {
     pub webhook_keys: Keys,
     placing: Placing,
     changing: Changing,
+    timed: Timed,
     claims: Claims,
     authenticator: Authenticator,
 }
@@ -111,6 +113,7 @@ impl App {
             webhook_keys,
             placing,
             changing,
+            timed: Timed::new(metrics),
             claims,
             authenticator,
         })

@@ -1,13 +1,15 @@
 //! What happens to orders because time passes: delivery and expiry.
 //!
 //! The times are in the rows and the clock is the database's, so a restart or a second replica changes nothing: when
-//! two replicas take the same order, one of them finds that it was decided already.
+//! two replicas take the same order, one of them finds that it was decided already, and only the other one counts it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use service_kit::crash_point::crash_point;
 use service_kit::database::together_or_alone;
+use service_kit::metrics::Metrics;
 use service_kit::problem::Problem;
 use service_kit::process::repeat;
 use service_kit::spans::{self, Span, SpanKind};
@@ -15,10 +17,31 @@ use service_kit::trace_context;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::order::{Change, Order};
+use crate::order::{Change, Order, OrderStatus};
 use crate::{App, changing, orders};
 
 const TICK: Duration = Duration::from_millis(250);
+
+/// How many orders were decided here because their time had come. Copies count together.
+#[derive(Clone)]
+pub(crate) struct Timed {
+    deliveries: Counter,
+    expiries: Counter,
+}
+
+impl Timed {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self {
+            deliveries: metrics.register("deliveries", "Orders that this process has delivered", Counter::default()),
+            expiries: metrics.register("expiries", "Orders that this process has cancelled unpaid", Counter::default()),
+        }
+    }
+
+    fn count(&self, became: OrderStatus) {
+        let counter = if became == OrderStatus::Delivered { &self.deliveries } else { &self.expiries };
+        counter.inc();
+    }
+}
 
 /// Looks for due orders until `stop`. A tick that fails is logged; the next one is the retry.
 pub async fn run(app: App, stop: CancellationToken) -> anyhow::Result<()> {
@@ -77,6 +100,7 @@ async fn decide(app: &App, due: Vec<Order>, decision: fn(&Order) -> Option<Chang
     for changed in together_or_alone(changes, &apply).await {
         match changed {
             Ok(Some(order)) => {
+                app.timed.count(order.status);
                 info!(order.id = %order.id, order.status = order.status.name(),
                     trace.id = trace_context::id_of(order.traceparent.as_ref()), "an order's time has come");
                 crash_point("order delivered, timer not done");

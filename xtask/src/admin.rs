@@ -71,6 +71,21 @@ impl Admin {
         answer.map(drop).with_context(|| format!("{} does not know {path}", service.process()))
     }
 
+    /// The metrics of each replica, as text, with its name.
+    pub(crate) fn metrics(&self, service: Service) -> impl Iterator<Item = (String, Result<String>)> {
+        self.replicas(service).map(|replica| (replica.name.clone(), self.metrics_of(replica)))
+    }
+
+    fn metrics_of(&self, replica: &Process) -> Result<String> {
+        let port = replica.ports.get(1).with_context(|| format!("{} has no port for operators", replica.name))?;
+        let mut answer = self.agent.get(format!("http://127.0.0.1:{port}/metrics")).call()?;
+        Ok(answer.body_mut().read_to_string()?)
+    }
+
+    fn replicas(&self, service: Service) -> impl Iterator<Item = &Process> {
+        self.processes.iter().filter(move |process| process.name.starts_with(service.process()))
+    }
+
     fn request(&self, service: Service, method: &str, path: &str) -> Result<ureq::http::request::Builder> {
         let url = format!("http://127.0.0.1:{}{path}", self.port(service)?);
         Ok(Request::builder().method(method).uri(url).header("Authorization", format!("Bearer {}", token())))
@@ -78,8 +93,8 @@ impl Admin {
 
     /// Any replica will do, best one that runs.
     fn port(&self, service: Service) -> Result<u16> {
-        let replicas = || self.processes.iter().filter(|process| process.name.starts_with(service.process()));
-        let running = replicas().find(|process| process.state == Phase::Running).or_else(|| replicas().next());
+        let running = self.replicas(service).find(|process| process.state == Phase::Running);
+        let running = running.or_else(|| self.replicas(service).next());
         let port = running.and_then(|process| process.ports.get(1)).copied();
         port.with_context(|| format!("the stack has no {}", service.process()))
     }

@@ -59,6 +59,7 @@ mod print;
 mod probe;
 mod process;
 mod python;
+mod shares;
 mod signals;
 mod state;
 

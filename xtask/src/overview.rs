@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::admin::{Admin, Service};
 use crate::paths::StackDir;
 use crate::print;
+use crate::shares;
 
 /// What to look at first. Exits with 1 when a service does not answer; the other is shown all the same.
 #[derive(clap::Args)]
@@ -22,7 +23,11 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let admin = Admin::of_stack(&options.dir.open()?)?;
-    let overviews = Service::ALL.map(|service| overview(&admin, service));
+    let overviews = Service::ALL.map(|service| {
+        let mut overview = overview(&admin, service);
+        overview["replicas"] = shares::of_replicas(&admin, service);
+        overview
+    });
     let all_answer = overviews.iter().all(|overview| overview["problem"].is_null());
     print::out(if options.json { serde_json::to_string_pretty(&overviews)? } else { text(&overviews) });
     Ok(if all_answer { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -42,8 +47,13 @@ fn text(overviews: &[Value]) -> String {
     let mut text = String::new();
     for overview in overviews {
         let _ = writeln!(text, "{}", overview["service"].as_str().unwrap_or_default());
-        for (name, value) in overview.as_object().into_iter().flatten().filter(|(name, _)| *name != "service") {
+        let is_told_apart = |name: &str| ["service", "replicas"].contains(&name);
+        for (name, value) in overview.as_object().into_iter().flatten().filter(|(name, _)| !is_told_apart(name)) {
             tell(&mut text, 1, name, value);
+        }
+        let _ = writeln!(text, "  replicas, each since its start");
+        for (replica, share) in overview["replicas"].as_object().into_iter().flatten() {
+            tell(&mut text, 2, replica, &shares::in_words(share).into());
         }
     }
     text.trim_end().to_owned()

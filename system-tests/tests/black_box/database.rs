@@ -50,7 +50,7 @@ impl Books {
     }
 
     /// Every order has its payment and knows its state, is charged once if it is paid and not at all if it is not, and
-    /// nothing is on its way or given up.
+    /// delivered once and in time; and nothing is on its way or given up.
     #[track_caller]
     pub fn are_settled(&self) {
         let ours = &self.of_this_load;
@@ -77,6 +77,13 @@ impl Books {
                 "select from orders.orders o left join sandbox.charges c on c.order_id = o.id and c.status = 'approved'
                  where {ours} group by o.id
                  having count(c) <> (o.status = 'delivered')::integer or sum(c.amount) <> o.bill"
+            ),
+        );
+        self.have_no(
+            "order that is delivered early, or twice",
+            &format!(
+                "select from orders.orders o join orders.order_events e on e.order_id = o.id and e.status = 'delivered'
+                 where {ours} group by o.id having count(*) > 1 or min(e.at) < o.deliver_at"
             ),
         );
         for table in ["orders.outbox", "payments.outbox", "orders.parked", "payments.parked"] {
