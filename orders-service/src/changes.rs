@@ -167,7 +167,8 @@ pub async fn forget_old(database: Database, stop: CancellationToken) -> anyhow::
     .await
 }
 
-async fn forget(database: &Database) -> Result<(), sqlx::Error> {
+/// Forgets changes that are older than [`RETENTION`], but none that webhooks have not been told of.
+pub async fn forget(database: &Database) -> Result<(), sqlx::Error> {
     loop {
         let forgotten = sqlx::query!(
             r#"

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
+use orders_service::changes;
 use orders_service::webhooks::lease;
 use orders_service::webhooks::schedule::Verdict;
 use serde_json::{Value, json};
@@ -140,4 +141,20 @@ async fn what_was_told_is_forgotten_after_thirty_days(database: PgPool) {
     assert!(!lease::forget_old(&service.app.database).await.expect("the database answers"), "that was all");
     let left = service.deliveries(&webhook).await;
     assert_eq!(left.iter().map(|delivery| text(&delivery["orderId"])).collect::<Vec<_>>(), [kept.to_string()]);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_change_is_kept_until_webhooks_are_told_of_it_however_old_it_is(database: PgPool) {
+    let (service, receiver) = (start(&database).await, Receiver::start().await);
+    service.webhook(json!({"url": receiver.url})).await;
+    service.placed_order().await;
+    let passed = "update orders.changes set at = now() - interval '1 year'";
+    sqlx::query(passed).execute(&database).await.expect("time passes");
+    changes::forget(&service.app.database).await.expect("the database answers");
+    service.deliver().await;
+    assert_eq!(receiver.count(), 1);
+    changes::forget(&service.app.database).await.expect("the database answers");
+    let left: i64 =
+        sqlx::query_scalar("select count(*) from orders.changes").fetch_one(&database).await.expect("a count");
+    assert_eq!(left, 0);
 }
