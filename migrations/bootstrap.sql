@@ -55,3 +55,27 @@ begin
     end loop;
 end
 $$;
+
+-- What the services ask of each connection (`service_kit::pool`), for those that a pooler opens, which passes nothing on.
+do $$
+declare
+    setting record;
+begin
+    for setting in
+        select * from
+            unnest(array['orders_service', 'payments_service', 'sandbox_processor']) as login,
+            (values
+                ('statement_timeout', '8s'),
+                ('lock_timeout', '2s'),
+                ('enable_seqscan', 'off'),
+                ('enable_hashjoin', 'off'),
+                ('enable_mergejoin', 'off'),
+                ('jit', 'off')
+            ) as t (name, value)
+    loop
+        execute format(
+            'alter role %I in database %I set %I = %L', setting.login, current_database(), setting.name, setting.value
+        );
+    end loop;
+end
+$$;

@@ -5,6 +5,7 @@
 //! <https://github.com/transact-rs/sqlx/issues/4385>). And every call runs in a task that nothing cancels: requests
 //! in [`crate::http`], background work in tasks that look at their stop token only between calls.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,9 +18,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::batcher::Batcher;
+use crate::pool::SESSION;
 use crate::problem::Problem;
 use crate::servers::Servers;
 use crate::settings::{DurabilityCheck, Settings};
+use crate::unprepared::Statements;
 
 /// How long it may take to find out that a database is as it should be.
 const LOOK_DEADLINE: Duration = Duration::from_secs(5);
@@ -64,14 +67,24 @@ async fn try_prepare(
 ) -> anyhow::Result<()> {
     let looking = async {
         let mut connection = servers.connect().await.context("cannot connect")?;
+        servers.statements.begin_on(&mut connection).await?;
         check_durability(&mut connection, durability).await?;
         let is_up_to_date = is_up_to_date(&mut connection, schema, migrator).await;
-        if !is_up_to_date && !may_migrate(&mut connection, schema).await? {
-            return Err(Outdated(schema).into());
+        if !is_up_to_date {
+            servers.statements.begin_on(&mut connection).await?;
+            if !may_migrate(&mut connection, schema).await? {
+                return Err(Outdated(schema).into());
+            }
+            let is_direct = servers.statements == Statements::Prepared;
+            anyhow::ensure!(
+                is_direct,
+                "the schema {schema} is to be migrated by PostgreSQL's own address, not a pooler's"
+            );
         }
+        check_session(servers).await?;
         anyhow::Ok((connection, is_up_to_date))
     };
-    let looked = tokio::time::timeout(LOOK_DEADLINE, looking).await;
+    let looked = tokio::time::timeout(LOOK_DEADLINE, looking).await.map(|looked| looked.map_err(explained));
     let (mut connection, is_up_to_date) = looked.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()))?;
     if !is_up_to_date {
         migrate(&mut connection, schema, migrator).await?;
@@ -138,6 +151,36 @@ async fn check_durability(connection: &mut PgConnection, durability: DurabilityC
         }
     }
     Ok(())
+}
+
+/// A pooler may leave out what a connection asks for at its start, and then has to have it of the login.
+async fn check_session(servers: &Servers) -> anyhow::Result<()> {
+    let servers = servers.clone().with(|options| options.options(SESSION));
+    let mut connection = servers.connect().await.context("cannot connect")?;
+    servers.statements.begin_on(&mut connection).await?;
+    for (setting, value) in SESSION {
+        let found: String =
+            sqlx::query_scalar("select current_setting($1)").bind(setting).fetch_one(&mut connection).await?;
+        anyhow::ensure!(
+            found == value,
+            "a pooler lets {setting} be {found} where {value} was asked for: apply migrations/bootstrap.sql again, which \
+             gives it to the logins, and have the pooler open its connections anew"
+        );
+    }
+    Ok(connection.close().await?)
+}
+
+/// Names the pooler that has mixed up what different connections have prepared.
+fn explained(problem: anyhow::Error) -> anyhow::Error {
+    let code = |cause: &sqlx::Error| cause.as_database_error()?.code().map(Cow::into_owned);
+    match problem.downcast_ref().and_then(code).as_deref() {
+        // invalid_sql_statement_name, duplicate_prepared_statement
+        Some("26000" | "42P05") => problem.context(
+            "a pooler keeps no account of prepared statements: DATABASE_URL has to end in \
+             ?statement-cache-capacity=0, or pgbouncer (1.21 or newer) to have max_prepared_statements",
+        ),
+        _ => problem,
+    }
 }
 
 fn is_worth_waiting(problem: &anyhow::Error) -> bool {

@@ -26,6 +26,7 @@ pub mod batcher;
 pub mod database;
 pub mod pool;
 pub mod servers;
+mod unprepared;
 
 pub mod broker;
 pub mod consumer;

@@ -12,7 +12,8 @@
 //! Where the URL names several servers, one of them takes writes, and which that is may change at any time. The visitor
 //! finds it, at once when a statement had trouble, and the connections are replaced by new ones to that server.
 //!
-//! No transaction is ever left open by that, since every unit of work is a single statement.
+//! No transaction is ever left open by that, since every unit of work is a single statement ([`crate::unprepared`] closes
+//! its connection).
 
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
@@ -39,8 +40,14 @@ const STATEMENT_TIMEOUT: &str = "8s";
 const LOCK_TIMEOUT: &str = "2s";
 /// Every statement here finds its rows by an index. Without being told, PostgreSQL would read all of a small table
 /// instead, and keep to that plan for minutes while the table grows. Nothing here runs so long that compiling it pays.
-const PLANNER: [(&str, &str); 4] =
-    [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off"), ("jit", "off")];
+pub(crate) const SESSION: [(&str, &str); 6] = [
+    ("statement_timeout", STATEMENT_TIMEOUT),
+    ("lock_timeout", LOCK_TIMEOUT),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+];
 /// After which a statement has no answer: longer than waiting for a connection and the server together.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(12);
 /// How long a pool that was given up may take to close what still works of it.
@@ -86,9 +93,7 @@ struct Current {
 impl Database {
     /// Connects when it is first used, so that a service can start before its database.
     pub fn connect_lazy(url: &str, max_connections: u32) -> anyhow::Result<Self> {
-        let timeouts = [("statement_timeout", STATEMENT_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)];
-        let servers: Servers = url.parse()?;
-        let servers = servers.with(|options| options.options(timeouts).options(PLANNER));
+        let servers = url.parse::<Servers>()?.with(|options| options.options(SESSION));
         let current = Current { pool: new_pool(&servers, 0, max_connections), server: 0, generation: 0 };
         let (current, usage, trouble) = (RwLock::new(current), Usage::default(), Arc::default());
         let login = Arc::new(Login { servers, max_connections, current, usage, trouble });
@@ -238,7 +243,7 @@ impl<'c> Executor<'c> for &Database {
     {
         let (database, Current { pool, generation, .. }) = (self.clone(), self.current());
         let deadline = Instant::now() + ANSWER_DEADLINE;
-        let rows = pool.fetch_many(query);
+        let rows = self.0.servers.statements.fetch_many(&pool, query);
         stream::try_unfold((rows, self.begin()), move |(mut rows, running)| {
             let database = database.clone();
             async move {
@@ -255,7 +260,7 @@ impl<'c> Executor<'c> for &Database {
         E: 'q + Execute<'q, Postgres>,
     {
         let Current { pool, generation, .. } = self.current();
-        let row = pool.fetch_optional(query);
+        let row = self.0.servers.statements.fetch_optional(&pool, query);
         let (database, running) = (self.clone(), self.begin());
         async move {
             let answered = database.in_time(generation, Instant::now() + ANSWER_DEADLINE, row).await;

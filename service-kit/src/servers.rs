@@ -11,14 +11,22 @@ use futures_util::future::select_ok;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 
+use crate::unprepared::Statements;
+
 /// libpq's parameter for what is always so here.
 const TARGET: &str = "target_session_attrs";
 /// What it may say, if anything.
 const TARGETS: [&str; 2] = ["read-write", "primary"];
 
+/// sqlx's parameter for what a pooler may need that does not keep account of prepared statements.
+const UNPREPARED: &str = "statement-cache-capacity=0";
+
 /// The servers of one database, with the login.
 #[derive(Clone, Debug)]
-pub struct Servers(Vec<PgConnectOptions>);
+pub struct Servers {
+    options: Vec<PgConnectOptions>,
+    pub(crate) statements: Statements,
+}
 
 /// A URL that cannot be read. It may have a password in it and is not quoted.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +47,14 @@ impl FromStr for Servers {
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
         let (login, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        let statements = if target.split(['?', '&']).any(|parameter| parameter == UNPREPARED) {
+            Statements::Unprepared
+        } else {
+            Statements::Prepared
+        };
         let target = without_session_attributes(target)?;
         let servers = hosts.split(',').map(|host| format!("{scheme}://{login}{host}{target}").parse());
-        Ok(Self(servers.collect::<Result<_, sqlx::Error>>()?))
+        Ok(Self { options: servers.collect::<Result<_, sqlx::Error>>()?, statements })
     }
 }
 
@@ -63,12 +76,12 @@ impl Servers {
     /// The same with further options for each connection.
     #[must_use]
     pub fn with(self, further: impl Fn(PgConnectOptions) -> PgConnectOptions) -> Self {
-        Self(self.0.into_iter().map(further).collect())
+        Self { options: self.options.into_iter().map(further).collect(), ..self }
     }
 
     /// Connects to the server that takes writes. An only server is taken as it is: nobody else could be asked.
     pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
-        match self.0.as_slice() {
+        match self.options.as_slice() {
             [only] => only.connect().await,
             _ => Ok(self.find().await?.1),
         }
@@ -76,7 +89,7 @@ impl Servers {
 
     /// Asks all of them at the same time, so that one that does not answer holds up nobody.
     async fn find(&self) -> Result<(usize, PgConnection), sqlx::Error> {
-        let asked = self.0.iter().enumerate().map(|(index, server)| {
+        let asked = self.options.iter().enumerate().map(|(index, server)| {
             async move {
                 let mut connection = server.connect().await?;
                 ensure_writable(&mut connection).await?;
@@ -96,7 +109,7 @@ impl Servers {
 
     /// Whether one of them lets us in and, if there are others, takes writes.
     pub(crate) async fn visit(&self, index: usize) -> Result<(), sqlx::Error> {
-        let mut connection = self.0[index].connect().await?;
+        let mut connection = self.options[index].connect().await?;
         if self.are_several() {
             ensure_writable(&mut connection).await?;
         }
@@ -104,11 +117,11 @@ impl Servers {
     }
 
     pub(crate) fn are_several(&self) -> bool {
-        self.0.len() > 1
+        self.options.len() > 1
     }
 
     pub(crate) fn options(&self, index: usize) -> &PgConnectOptions {
-        &self.0[index]
+        &self.options[index]
     }
 }
 
@@ -142,7 +155,7 @@ mod tests {
     use super::*;
 
     fn read(url: &str) -> Vec<(String, u16, Option<String>)> {
-        let Servers(servers) = url.parse().expect("a URL");
+        let Servers { options: servers, .. } = url.parse().expect("a URL");
         let described = servers
             .iter()
             .map(|server| (server.get_host().to_owned(), server.get_port(), server.get_database().map(str::to_owned)));
@@ -161,9 +174,10 @@ mod tests {
 
     #[test]
     fn other_parameters_stay() {
-        let Servers(servers) =
-            "postgres://one,two/shop?target_session_attrs=primary&application_name=orders".parse().expect("a URL");
-        assert!(servers.iter().all(|server| server.get_application_name() == Some("orders")));
+        let query = "target_session_attrs=primary&application_name=orders&statement-cache-capacity=0";
+        let servers: Servers = format!("postgres://one,two/shop?{query}").parse().expect("a URL");
+        assert_eq!(servers.statements, Statements::Unprepared);
+        assert!(servers.options.iter().all(|server| server.get_application_name() == Some("orders")));
     }
 
     #[test]

@@ -18,7 +18,8 @@ use crate::idempotency::IdempotencySecret;
 pub struct Settings {
     /// Where PostgreSQL is and as whom to log in, for example <postgres://user:password@host:5432/database>. Of several
     /// servers, host:5432,other:5432, the one that takes writes is found. With ?sslmode=verify-full&sslrootcert=FILE
-    /// nothing is sent unencrypted or to anybody else.
+    /// nothing is sent unencrypted or to anybody else. Behind a pooler that keeps no account of prepared statements it
+    /// ends in ?statement-cache-capacity=0.
     #[arg(long, env, hide_env_values = true, value_name = "URL")]
     pub database_url: String,
 

@@ -101,6 +101,11 @@ pub(crate) fn browser() -> Result<()> {
     ensure_programs(&[("chromium", "chromium")])
 }
 
+/// Makes sure that there is a pooler for the tests that go through one.
+pub(crate) fn pooler() -> Result<()> {
+    ensure_programs(&[("pgbouncer", "pgbouncer")])
+}
+
 /// Of these programs, installs the packages of those that are not there.
 fn ensure_programs(needed: &[(&str, &'static str)]) -> Result<()> {
     let missing = needed.iter().filter(|(program, _)| paths::program(program).is_none());

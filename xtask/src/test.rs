@@ -77,7 +77,7 @@ struct Run {
 
 impl Run {
     fn everything(&mut self) -> Result<()> {
-        prepare_browsing()?;
+        prepare_system_tests()?;
         let binaries = up::build(Profile::AllTests)?;
         let backing = self.start_backing()?;
         let system = self.start_system("system-test-stack", &binaries)?;
@@ -104,7 +104,7 @@ impl Run {
         let (profile, selection) =
             if packages.is_empty() { (Profile::AllTests, up::WORKSPACE.as_slice()) } else { (Profile::Tests, &[][..]) };
         let variables = if packages.is_empty() || packages.iter().any(|package| package == SYSTEM_TESTS) {
-            prepare_browsing()?;
+            prepare_system_tests()?;
             let binaries = up::build(profile)?;
             self.start_system("system-test-stack", &binaries)?
         } else {
@@ -181,8 +181,9 @@ impl Run {
 }
 
 /// What the tests of the console need.
-fn prepare_browsing() -> Result<()> {
+fn prepare_system_tests() -> Result<()> {
     install::browser()?;
+    install::pooler()?;
     console::build()
 }
 

@@ -14,4 +14,5 @@ mod events;
 mod life_of_an_order;
 mod metrics;
 mod parked;
+mod pooler;
 mod races;

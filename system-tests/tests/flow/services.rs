@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use service_kit::testing::{self, DEMO_TOKENS, TOKEN};
 use shared_events::ids::OrderId;
 use shared_events::topology::Topology;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -195,7 +195,7 @@ impl Services {
             .fetch_one(&self.database)
             .await
             .expect("the database has a name");
-        let statement = sqlx::AssertSqlSafe(statement.replace("{}", &name));
+        let statement = AssertSqlSafe(statement.replace("{}", &name));
         sqlx::raw_sql(statement).execute(&self.database).await.expect("the statement runs");
     }
 
@@ -211,11 +211,13 @@ impl Services {
     }
 
     /// Waits until a count in the database is as expected.
-    pub async fn count_becomes(&self, query: &'static str, expected: i64) {
+    pub async fn count_becomes(&self, query: impl AsRef<str>, expected: i64) {
+        let query = query.as_ref();
         let mut last = -1;
         let waiting = async {
             while last != expected {
-                last = sqlx::query_scalar(query).fetch_one(&self.database).await.expect("the count is read");
+                let count = sqlx::query_scalar(AssertSqlSafe(query));
+                last = count.fetch_one(&self.database).await.expect("the count is read");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
