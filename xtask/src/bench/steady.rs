@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use futures_util::stream::FuturesUnordered;
@@ -15,10 +15,9 @@ use tokio::sync::mpsc;
 
 use super::client::Client;
 
-/// What is open from the start. More connections are opened when requests have to wait for each other.
-const CONNECTIONS: usize = 32;
-/// Half of what a service works on at a time. Where more are due, they wait for one of these, and their time counts.
-const MOST: usize = 512;
+/// Half of what a service works on at a time, all open from the start: who opens one when the others have to wait makes the
+/// wait longer than it was. Where more requests are due, they wait for one of these, and their time counts.
+const CONNECTIONS: usize = 512;
 
 /// Has `act` done at this rate, on whichever connection is free. It is told its number and when it was due. One thread
 /// does it all, and another one keeps the time: a timer of the runtime would be late by up to a millisecond.
@@ -32,7 +31,7 @@ pub(crate) fn run<T>(
         let idle = RefCell::new(try_join_all((0..CONNECTIONS).map(|_| Client::connect(gateway))).await?);
         let one = async |number, due| {
             let free = idle.borrow_mut().pop();
-            let mut client = if let Some(client) = free { client } else { Client::connect(gateway).await? };
+            let mut client = free.context("more requests are under way than there are connections")?;
             let done = act(&mut client, number, due).await?;
             idle.borrow_mut().push(client);
             anyhow::Ok(done)
@@ -43,7 +42,7 @@ pub(crate) fn run<T>(
         loop {
             tokio::select! {
                 biased;
-                Some((number, due)) = due_now.recv(), if under_way.len() < MOST => under_way.push(one(number, due)),
+                Some((number, due)) = due_now.recv(), if under_way.len() < CONNECTIONS => under_way.push(one(number, due)),
                 Some(outcome) = under_way.next() => done.push(outcome?),
                 else => break,
             }
