@@ -25,6 +25,7 @@ mod creates;
 mod latency;
 mod limits;
 mod sagas;
+mod scaling;
 mod volume;
 
 mod meter;
@@ -49,6 +50,7 @@ use books::Books;
 use figures::Section;
 use meter::{Meter, Scale, Target};
 use report::Report;
+use scaling::{Arrangement, Confined};
 use volume::Level;
 use wrk::Wrk;
 
@@ -146,6 +148,14 @@ impl Options {
         }
     }
 
+    fn arrangements(&self) -> Result<Vec<Arrangement>> {
+        let mut all = scaling::arrangements()?;
+        if self.quick {
+            all.truncate(1);
+        }
+        Ok(all)
+    }
+
     fn wants(&self, section: Section) -> bool {
         self.only.is_empty() || self.only.contains(&section)
     }
@@ -184,10 +194,19 @@ impl Run<'_> {
         let repeats = self.options.repeats();
         for repeat in 1..=repeats {
             print::out(format_args!("\nrepeat {repeat} of {repeats}"));
-            self.with_stack(|run, target| {
-                run.once(target)?;
-                if repeat == repeats && run.options.wants(Section::Volume) { run.volumes(target) } else { Ok(()) }
-            })?;
+            if self.options.only != [Section::Scaling] {
+                self.with_stack(1, |run, target| {
+                    run.once(target)?;
+                    if repeat == repeats && run.options.wants(Section::Volume) { run.volumes(target) } else { Ok(()) }
+                })?;
+            }
+            if self.options.wants(Section::Scaling) {
+                print::out(Section::Scaling.title());
+                let arrangements = self.options.arrangements()?;
+                for arrangement in &arrangements {
+                    self.arranged(arrangements[0], *arrangement)?;
+                }
+            }
         }
         Ok(())
     }
@@ -214,6 +233,14 @@ impl Run<'_> {
         Ok(())
     }
 
+    fn arranged(&mut self, first: Arrangement, arrangement: Arrangement) -> Result<()> {
+        let _confined = Confined::to(arrangement.cores)?;
+        self.with_stack(arrangement.replicas, |run, target| {
+            run.meter.warm_up(target)?;
+            scaling::measure(&mut run.meter, target, first, arrangement)
+        })
+    }
+
     /// All repeats on the same tables, since to fill them takes minutes.
     fn volumes(&mut self, target: &Target) -> Result<()> {
         let mut filled = volume::EMPTY.orders;
@@ -235,9 +262,13 @@ impl Run<'_> {
     }
 
     /// A stack with empty tables. It is stopped whatever happens, by us or, if we are killed, by the kernel.
-    fn with_stack(&mut self, work: impl FnOnce(&mut Self, &Target) -> Result<()>) -> Result<()> {
-        let plan =
-            Plan { binaries: self.binaries.clone(), durability: Durability::Full, ..Plan::for_tests(Extent::Whole) };
+    fn with_stack(&mut self, replicas: usize, work: impl FnOnce(&mut Self, &Target) -> Result<()>) -> Result<()> {
+        let plan = Plan {
+            binaries: self.binaries.clone(),
+            durability: Durability::Full,
+            replicas,
+            ..Plan::for_tests(Extent::Whole)
+        };
         let dir = self.stack.clone();
         plan.save(&dir)?;
         print::out(format_args!("starting in {}", dir.display()));

@@ -52,6 +52,7 @@ fn a_quick_run_measures_everything_and_counts_every_order() {
     for row in ROWS {
         assert!(results.contains(&format!("\n| {row} | ")), "nothing is told of {row}:\n{results}");
     }
+    assert!(results.contains(", 1 replica, foretold | "), "nothing is told of cores and replicas:\n{results}");
     assert_every_order_is_counted(&results);
 }
 

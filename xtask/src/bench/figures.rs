@@ -19,6 +19,8 @@ pub(crate) enum Section {
     Volume,
     /// CPU, memory, disk and the start.
     Cost,
+    /// Fewer cores, more replicas.
+    Scaling,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +58,7 @@ impl Section {
             Self::Latency => "What follows, as a client sees it, at half load",
             Self::Volume => "With many orders in the tables",
             Self::Cost => "What it costs",
+            Self::Scaling => "On fewer cores, with more replicas",
         }
     }
 }

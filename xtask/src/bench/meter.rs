@@ -45,6 +45,14 @@ pub(crate) struct Loaded {
     pub(crate) cpu: Vec<(String, f64)>,
 }
 
+impl Loaded {
+    /// Microseconds, of all processes together.
+    #[expect(clippy::cast_precision_loss, reason = "no run places so many")]
+    pub(crate) fn cpu_per_order(&self) -> f64 {
+        self.cpu.iter().map(|(_, seconds)| seconds).sum::<f64>() * 1_000_000.0 / self.left.orders.max(1) as f64
+    }
+}
+
 impl Scale {
     pub(crate) const USUAL: Self = Self { warm_up: Duration::from_secs(3), length: Duration::from_secs(6) };
     pub(crate) const QUICK: Self = Self { warm_up: Duration::from_secs(1), length: Duration::from_secs(1) };

@@ -1,0 +1,85 @@
+//! (g) The rates on fewer cores and with more replicas, beside those that the cost of an order on all cores foretells.
+
+use std::thread;
+
+use anyhow::Result;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
+use super::figures::{Section, Unit};
+use super::meter::{Meter, Target};
+use super::wrk::Script;
+
+/// So many that no core waits for a client.
+const CONNECTIONS: u32 = 256;
+const MOST_REPLICAS: usize = 3;
+
+/// What the system is given. The generator runs on the same cores, as everywhere.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrangement {
+    pub(crate) cores: usize,
+    /// Of each service.
+    pub(crate) replicas: usize,
+}
+
+/// All cores and one replica first: what the others are foretold by.
+pub(crate) fn arrangements() -> Result<Vec<Arrangement>> {
+    let all = thread::available_parallelism()?.get();
+    let one_replica = (1..=all).rev().map(|cores| Arrangement { cores, replicas: 1 });
+    let more =
+        (1..=all).rev().flat_map(|cores| (2..=MOST_REPLICAS).map(move |replicas| Arrangement { cores, replicas }));
+    Ok(one_replica.chain(more).collect())
+}
+
+/// `first` was measured before, or is what is measured.
+pub(crate) fn measure(meter: &mut Meter, target: &Target, first: Arrangement, on: Arrangement) -> Result<()> {
+    for (what, script) in [("orders", Script::Create), ("sagas", Script::Saga)] {
+        let name = format!("{what} {on}");
+        let loaded = meter.load(target, &name, script, CONNECTIONS)?;
+        let rate = match script {
+            Script::Saga => loaded.outcome.paid_per_second(),
+            _ => loaded.outcome.granted_per_second(),
+        };
+        meter.record(Section::Scaling, &name, Unit::PerSecond, rate);
+        meter.record(Section::Scaling, format!("{name}, CPU of each"), Unit::Microseconds, loaded.cpu_per_order());
+        if let Some(cost) = meter.figures.last(&format!("{what} {first}, CPU of each")) {
+            #[expect(clippy::cast_precision_loss, reason = "no machine has so many")]
+            let foretold = on.cores as f64 * 1_000_000.0 / cost;
+            meter.record(Section::Scaling, format!("{name}, foretold"), Unit::PerSecond, foretold);
+        }
+    }
+    Ok(())
+}
+
+/// While it lives, what this thread starts runs on so many cores only.
+pub(crate) struct Confined(CpuSet);
+
+impl Confined {
+    pub(crate) fn to(cores: usize) -> Result<Self> {
+        let before = sched_getaffinity(Pid::from_raw(0))?;
+        let mut some = CpuSet::new();
+        for core in (0..CpuSet::count()).filter(|core| before.is_set(*core).unwrap_or_default()).take(cores) {
+            some.set(core)?;
+        }
+        sched_setaffinity(Pid::from_raw(0), &some)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Confined {
+    fn drop(&mut self) {
+        // It was ours before.
+        let _ = sched_setaffinity(Pid::from_raw(0), &self.0);
+    }
+}
+
+impl std::fmt::Display for Arrangement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { cores, replicas } = self;
+        write!(f, "on {cores} core{}, {replicas} replica{}", plural(*cores), plural(*replicas))
+    }
+}
+
+fn plural(number: usize) -> &'static str {
+    if number == 1 { "" } else { "s" }
+}
