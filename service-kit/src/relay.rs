@@ -37,6 +37,9 @@ const SWEEP_AFTER: TimeDelta = TimeDelta::seconds(2);
 /// With more messages than this, a queue is slow, and what has no receipt is taken to be in it.
 const CROWD: u32 = 500;
 const BROKER_DEADLINE: Duration = Duration::from_secs(5);
+/// After so many refusals in a row another session is opened. A channel that meets a quorum queue while its node takes a dead
+/// one for the leader may refuse for ever what is meant for the queue (seen with RabbitMQ 3.10); a new one does not.
+const MAX_REFUSALS: u32 = 3;
 /// How long after the stop the rest of the service may take to end, if a client keeps hold of it.
 const LAST_CALL: Duration = Duration::from_secs(8);
 
@@ -53,11 +56,13 @@ pub struct Relay {
     table: Table,
     events: &'static [&'static str],
     to_send: ToSend,
+    /// Of the session, since it took a whole batch.
+    refusals: u32,
 }
 
 impl Relay {
     pub(crate) fn new(broker: Broker, table: Table, events: &'static [&'static str], to_send: ToSend) -> Self {
-        Self { broker, table, events, to_send }
+        Self { broker, table, events, to_send, refusals: 0 }
     }
 
     /// Publishes, through as many sessions with the broker as it takes, until `stop` and all that is committed before
@@ -81,6 +86,7 @@ impl Relay {
         session: &Session,
         mut last_call: Pin<&mut impl Future<Output = ()>>,
     ) -> anyhow::Result<()> {
+        self.refusals = 0;
         let asking = session.channel.confirm_select(ConfirmSelectOptions::default());
         session.within(BROKER_DEADLINE, "asking for confirms", asking).await?;
         let mut sweep = tokio::time::interval(SWEEP_PERIOD);
@@ -123,7 +129,7 @@ impl Relay {
     }
 
     /// Publishes again what has no receipt and is due.
-    async fn sweep(&self, session: &Session) -> anyhow::Result<()> {
+    async fn sweep(&mut self, session: &Session) -> anyhow::Result<()> {
         if !session.connection.status().connected() {
             bail!("the connection is lost");
         }
@@ -161,7 +167,7 @@ impl Relay {
 
     /// Publishes events and waits for the broker's confirms. What it did not take comes up again soon, here or at
     /// another replica.
-    async fn publish(&self, session: &Session, messages: &[Message], time: Time) -> anyhow::Result<()> {
+    async fn publish(&mut self, session: &Session, messages: &[Message], time: Time) -> anyhow::Result<()> {
         let (metrics, exchange) = (self.broker.metrics.messaging(), self.broker.topology.exchange());
         for batch in messages.chunks(BATCH) {
             let (began, began_at) = (Instant::now(), SystemTime::now());
@@ -183,10 +189,16 @@ impl Relay {
             }
             outcome?;
             crash_point("event confirmed, without receipt");
-            if !unconfirmed.is_empty() {
-                let events = unconfirmed.len();
-                warn!(events, "the broker could not route or store events; declaring the queues again");
-                self.broker.declare(&session.channel).await?;
+            if unconfirmed.is_empty() {
+                self.refusals = 0;
+                continue;
+            }
+            let events = unconfirmed.len();
+            warn!(events, "the broker could not route or store events; declaring the queues again");
+            self.broker.declare(&session.channel).await?;
+            self.refusals += 1;
+            if self.refusals == MAX_REFUSALS {
+                bail!("the broker refuses on one channel what it may take on another");
             }
         }
         Ok(())

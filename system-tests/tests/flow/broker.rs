@@ -5,7 +5,7 @@ use std::time::Duration;
 use lapin::options::{
     BasicPublishOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
 };
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use serde_json::{Value, json};
 use shared_events::ids::OrderId;
@@ -61,6 +61,25 @@ impl Hands {
         unbound.expect("the queue is unbound");
     }
 
+    /// A queue of the tests that is to have this event too and takes nothing, so that the broker refuses to confirm it.
+    pub async fn refuse(&self, services: &Services, event: &str) -> String {
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-max-length".into(), AMQPValue::LongInt(0));
+        arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+        let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+        let declared = self.channel.queue_declare("".into(), exclusive, arguments).await;
+        let full = declared.expect("a queue").name().to_string();
+        self.bind(services, event, &full).await;
+        full
+    }
+
+    async fn bind(&self, services: &Services, event: &str, queue: &str) {
+        let (exchange, options) = (services.topology.exchange(), QueueBindOptions::default());
+        let bound =
+            self.channel.queue_bind(queue.into(), exchange.into(), event.into(), options, FieldTable::default());
+        bound.await.expect("the queue is bound");
+    }
+
     /// Throws away what waits in the queue; answers how many messages that were.
     pub async fn purge(&self, queue: &str) -> u32 {
         self.channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await.expect("the queue is purged")
@@ -77,15 +96,7 @@ impl Hands {
         let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
         let declared = self.channel.queue_declare("".into(), exclusive, FieldTable::default()).await;
         let copies = declared.expect("a queue").name().to_string();
-        let (exchange, options) = (services.topology.exchange(), QueueBindOptions::default());
-        let bound = self.channel.queue_bind(
-            copies.as_str().into(),
-            exchange.into(),
-            event.into(),
-            options,
-            FieldTable::default(),
-        );
-        bound.await.expect("the queue is bound");
+        self.bind(services, event, &copies).await;
         copies
     }
 

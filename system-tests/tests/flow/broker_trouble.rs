@@ -6,7 +6,7 @@ use sqlx::PgPool;
 
 use crate::broker::Hands;
 use crate::link::Link;
-use crate::services::{DEADLINE, Services};
+use crate::services::{DEADLINE, Services, amqp_url};
 
 #[sqlx::test(migrations = false)]
 async fn orders_are_accepted_while_the_broker_is_away_and_go_on_when_it_is_back(database: PgPool) {
@@ -75,6 +75,26 @@ async fn an_event_that_the_broker_cannot_route_comes_back_and_is_published_again
         assert_eq!(services.pay(id, "4242424242424242").await.0, 200);
         services.order_becomes(id, "delivered", "paid").await;
     }
+    services.count_becomes("select count(*) from orders.outbox", 0).await;
+    services.stop().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_channel_on_which_the_broker_goes_on_to_refuse_is_given_up_for_another(database: PgPool) {
+    let (link, hands) = (Link::new().await, Hands::new().await);
+    let services = Services::start_with(database, &link.amqp_url, &amqp_url()).await;
+    services.queues_are_declared().await;
+    let queue_that_is_full = hands.refuse(&services, "payment-create-event").await;
+    let connections = link.connections();
+    let placing = async {
+        while link.connections() == connections {
+            let order = services.place_order().await;
+            services.payment_becomes(order, "pending").await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, placing).await.expect("the orders service connects anew");
+    hands.delete_queue(&queue_that_is_full).await;
+    services.place_order().await;
     services.count_becomes("select count(*) from orders.outbox", 0).await;
     services.stop().await;
 }

@@ -1,5 +1,7 @@
 //! A way to the broker that a test can cut, or freeze.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,6 +17,7 @@ pub struct Link {
     address: std::net::SocketAddr,
     forwarding: JoinSet<()>,
     frozen: watch::Sender<bool>,
+    connections: Arc<AtomicU32>,
 }
 
 /// A [`Link`] that is cut: connecting is refused.
@@ -30,7 +33,9 @@ impl Link {
         let broker = broker_address(&url);
         let amqp_url = url.replace(&broker, &address.to_string());
         let frozen = watch::Sender::new(false);
-        Self { amqp_url, address, forwarding: forward(listener, broker, &frozen), frozen }
+        let connections = Arc::default();
+        let forwarding = forward(listener, broker, &frozen, &connections);
+        Self { amqp_url, address, forwarding, frozen, connections }
     }
 
     /// From now on nothing gets through, in either direction, and nobody is told.
@@ -41,6 +46,11 @@ impl Link {
     /// What was sent meanwhile arrives late.
     pub fn thaw(&self) {
         self.frozen.send_replace(false);
+    }
+
+    /// How many have been opened so far.
+    pub fn connections(&self) -> u32 {
+        self.connections.load(Ordering::Relaxed)
     }
 
     pub async fn cut(mut self) -> CutLink {
@@ -58,7 +68,7 @@ impl CutLink {
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         };
-        forward(listener, broker_address(&amqp_url()), &watch::Sender::new(false))
+        forward(listener, broker_address(&amqp_url()), &watch::Sender::new(false), &Arc::default())
     }
 }
 
@@ -68,12 +78,18 @@ pub fn broker_address(url: &str) -> String {
 }
 
 /// Forwards until the tasks are dropped, and then drops every connection with them.
-fn forward(listener: TcpListener, broker: String, frozen: &watch::Sender<bool>) -> JoinSet<()> {
-    let frozen = frozen.subscribe();
+fn forward(
+    listener: TcpListener,
+    broker: String,
+    frozen: &watch::Sender<bool>,
+    connections_so_far: &Arc<AtomicU32>,
+) -> JoinSet<()> {
+    let (frozen, so_far) = (frozen.subscribe(), Arc::clone(connections_so_far));
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         let mut connections = JoinSet::new();
         while let Ok((client, _)) = listener.accept().await {
+            so_far.fetch_add(1, Ordering::Relaxed);
             let (broker, frozen) = (broker.clone(), frozen.clone());
             connections.spawn(async move {
                 let Ok(server) = TcpStream::connect(broker).await else { return };
