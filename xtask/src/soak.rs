@@ -104,6 +104,7 @@ impl Run {
 
     fn go(&self, state: &State) -> Result<ExitCode> {
         let (rate, length) = (self.rate, self.length);
+        clients::wait_for_first_payment(&state.gateway)?;
         print::out(format_args!("\n{rate} orders a second for {} min", length.as_secs_f32() / 60.0));
         let books = Books { url: state.postgres.clone() };
         let clients = Clients::default();

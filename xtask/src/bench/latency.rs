@@ -12,6 +12,8 @@ use super::meter::{Meter, Target};
 use super::wrk::Script;
 use super::{creates, sagas, steady};
 
+/// Half of what a service works on at a time.
+pub(super) const CONNECTIONS: usize = 512;
 /// So many orders a second are watched to their end; to watch all would be another load.
 const WATCHED_PER_SECOND: f64 = 200.0;
 
@@ -57,22 +59,23 @@ fn at_rate(meter: &mut Meter, target: &Target, name: &str, script: Script, rate:
     let began = target.books.now()?;
     let watched = Watched::of(rate);
     let is_saga = matches!(script, Script::Saga);
-    let timed = steady::run(&target.state.gateway, rate, meter.scale.length, &async |client, number, due| {
-        let order = client.create(None).await?;
-        if is_saga {
-            client.pay(&order, None).await?;
-        }
-        let answered = Instant::now();
-        if watched.includes(number) {
+    let timed =
+        steady::run(&target.state.gateway, CONNECTIONS, rate, meter.scale.length, &async |client, number, due| {
+            let order = client.create(None).await?;
             if is_saga {
-                client.wait_until_confirmed(&order).await?;
-            } else {
-                client.see_payment(&order).await?;
+                client.pay(&order, None).await?;
             }
-        }
-        let watched = watched.includes(number).then(|| answered.elapsed());
-        Ok(Timed { answered: answered - due, watched })
-    })?;
+            let answered = Instant::now();
+            if watched.includes(number) {
+                if is_saga {
+                    client.wait_until_confirmed(&order).await?;
+                } else {
+                    client.see_payment(&order).await?;
+                }
+            }
+            let watched = watched.includes(number).then(|| answered.elapsed());
+            Ok(Timed { answered: answered - due, watched })
+        })?;
     target.books.wait_for_quiet()?;
     let left = target.books.left_since(&began)?;
     let accepted = timed.len() as u64;

@@ -15,20 +15,19 @@ use tokio::sync::mpsc;
 
 use super::client::Client;
 
-/// Half of what a service works on at a time, all open from the start: who opens one when the others have to wait makes the
-/// wait longer than it was. Where more requests are due, they wait for one of these, and their time counts.
-const CONNECTIONS: usize = 512;
-
-/// Has `act` done at this rate, on whichever connection is free. It is told its number and when it was due. One thread
-/// does it all, and another one keeps the time: a timer of the runtime would be late by up to a millisecond.
+/// Has `act` done at this rate, on whichever connection is free. It is told its number and when it was due. All connections
+/// are open from the start: who opens one when the others have to wait makes the wait longer than it was. Where more
+/// requests are due, they wait for one of these, and their time counts. One thread does it all, and another one keeps the
+/// time: a timer of the runtime would be late by up to a millisecond.
 pub(crate) fn run<T>(
     gateway: &str,
+    connections: usize,
     per_second: f64,
     length: Duration,
     act: &impl AsyncFn(&mut Client, usize, Instant) -> Result<T>,
 ) -> Result<Vec<T>> {
     runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let idle = RefCell::new(try_join_all((0..CONNECTIONS).map(|_| Client::connect(gateway))).await?);
+        let idle = RefCell::new(try_join_all((0..connections).map(|_| Client::connect(gateway))).await?);
         let one = async |number, due| {
             let free = idle.borrow_mut().pop();
             let mut client = free.context("more requests are under way than there are connections")?;
@@ -42,7 +41,7 @@ pub(crate) fn run<T>(
         loop {
             tokio::select! {
                 biased;
-                Some((number, due)) = due_now.recv(), if under_way.len() < CONNECTIONS => under_way.push(one(number, due)),
+                Some((number, due)) = due_now.recv(), if under_way.len() < connections => under_way.push(one(number, due)),
                 Some(outcome) = under_way.next() => done.push(outcome?),
                 else => break,
             }

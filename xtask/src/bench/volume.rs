@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use super::bars::{LOOKUP_P99_EMPTY, LOOKUP_P99_FEW, LOOKUP_P99_LARGE, LOOKUP_P99_MILLION, LOOKUPS_EMPTY};
 use super::figures::{Section, Unit};
 use super::latencies::Latencies;
+use super::latency;
 use super::meter::{Meter, Target};
 use super::steady;
 use super::wrk::Script;
@@ -93,11 +94,17 @@ fn lookups_at_half_load(meter: &mut Meter, target: &Target, level: Level, lookup
     let rate = most.context("lookups were not measured on empty tables")? / 2.0;
     let text = fs::read_to_string(lookups)?;
     let requests: Vec<_> = text.lines().filter_map(|line| line.split_once(' ')).collect();
-    let times = steady::run(&target.state.gateway, rate, meter.scale.length, &async |client, number, due| {
-        let (path, token) = requests[number % requests.len()];
-        client.read(path, token).await?;
-        Ok(due.elapsed())
-    })?;
+    let times = steady::run(
+        &target.state.gateway,
+        latency::CONNECTIONS,
+        rate,
+        meter.scale.length,
+        &async |client, number, due| {
+            let (path, token) = requests[number % requests.len()];
+            client.read(path, token).await?;
+            Ok(due.elapsed())
+        },
+    )?;
     let latencies = Latencies::of(times);
     let name = level.lookup_p99.trim_end_matches(", p99");
     for (percent, name) in [(50, format!("{name}, p50")), (99, level.lookup_p99.to_owned())] {

@@ -5,13 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
+use tokio::runtime;
 
 use super::curves::{Chart, Reading};
 use crate::bench::client::Client;
 use crate::bench::latencies::Latencies;
 use crate::bench::steady;
 
+/// Far more than a steady rate needs at a time.
+const CONNECTIONS: usize = 64;
 /// So many failures are told in words.
 const EXAMPLES: usize = 5;
 
@@ -28,10 +31,26 @@ pub(crate) struct Clients {
     waits: Mutex<BTreeMap<&'static str, Vec<Duration>>>,
 }
 
+/// Comes back once a new order has its payment. While RabbitMQ starts, the services look for it only now and then.
+pub(crate) fn wait_for_first_payment(gateway: &str) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const LOOK_AGAIN: Duration = Duration::from_millis(100);
+    runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let mut client = Client::connect(gateway).await?;
+        let order = client.create(None).await?;
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(problem) = client.see_payment(&order).await {
+            ensure!(Instant::now() < deadline, "the first order has no payment: {problem:#}");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
+    })
+}
+
 impl Clients {
     /// Comes back when the time is over, when they were told to leave, or when the gateway cannot be reached any more.
     pub(crate) fn keep_coming(&self, gateway: &str, per_second: f64, length: Duration) {
-        let outcome = steady::run(gateway, per_second, length, &async |client, number, _| {
+        let outcome = steady::run(gateway, CONNECTIONS, per_second, length, &async |client, number, _| {
             if self.over.load(Ordering::Relaxed) {
                 bail!("nobody is let in any more");
             }
