@@ -40,11 +40,12 @@ fn of_load(meter: &mut Meter, target: &Target, name: &str, script: Script) -> Re
     let loaded = meter.load(target, &format!("cost of a {name}"), script, CONNECTIONS)?;
     let after = target.books.disk()?;
     let orders = loaded.left.orders.max(1) as f64;
-    let all = ("all together".to_owned(), loaded.cpu.iter().map(|(_, seconds)| seconds).sum());
-    for (process, seconds) in loaded.cpu.into_iter().chain([all]) {
+    let all_together = loaded.cpu_per_order();
+    for (process, seconds) in loaded.cpu {
         let name = format!("CPU per {name}, {process}");
         meter.record(Section::Cost, name, Unit::Microseconds, seconds * 1_000_000.0 / orders);
     }
+    meter.record(Section::Cost, format!("CPU per {name}, all together"), Unit::Microseconds, all_together);
     let tables = (after.tables - before.tables) / orders;
     meter.record(Section::Cost, format!("tables and indexes per {name}"), Unit::Bytes, tables);
     meter.record(Section::Cost, format!("write-ahead log per {name}"), Unit::Bytes, (after.log - before.log) / orders);

@@ -1,5 +1,6 @@
 //! (g) The rates on fewer cores and with more replicas, beside those that the cost of an order on all cores foretells.
 
+use std::iter;
 use std::thread;
 
 use anyhow::Result;
@@ -22,13 +23,12 @@ pub(crate) struct Arrangement {
     pub(crate) replicas: usize,
 }
 
-/// All cores and one replica first: what the others are foretold by.
+/// All cores and one replica first: what the others are foretold by. Then half of them, and so on: each takes half a minute.
 pub(crate) fn arrangements() -> Result<Vec<Arrangement>> {
     let all = thread::available_parallelism()?.get();
-    let one_replica = (1..=all).rev().map(|cores| Arrangement { cores, replicas: 1 });
-    let more =
-        (1..=all).rev().flat_map(|cores| (2..=MOST_REPLICAS).map(move |replicas| Arrangement { cores, replicas }));
-    Ok(one_replica.chain(more).collect())
+    let halves = iter::successors(Some(all), |cores| Some(cores / 2).filter(|half| *half > 0));
+    let with_replicas = |cores| (1..=MOST_REPLICAS).map(move |replicas| Arrangement { cores, replicas });
+    Ok(halves.flat_map(with_replicas).collect())
 }
 
 /// `first` was measured before, or is what is measured.
