@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::client::{Answer, User};
-use crate::database::{self, Books};
+use crate::database;
 use crate::load::Load;
 use crate::own_stack::OwnStack;
 use crate::polling::eventually;
@@ -31,13 +31,7 @@ fn a_standby_takes_over_under_load_and_nothing_that_was_answered_is_lost() {
     let after = stack.once_all_run();
     assert_eq!(roles(&after), ["primary", "standby"]);
 
-    let load_id = load.id();
-    let told = load.finish();
-    assert!(told.wrong.is_empty(), "{:#?}", told.wrong);
-    let books = Books::new(&after.postgres, load_id);
-    books.have_once(&told.accepted);
-    books.have_delivered(&told.paid);
-    books.are_settled();
+    load.finish_and_compare(&after.postgres);
     Reconciliation::once_settled_in(&after.postgres);
     for service in ["orders-service", "payments-service"] {
         assert_eq!(after.process(service).restarts, 0, "{service} was not to be started again");
@@ -69,13 +63,7 @@ fn without_its_standby_the_primary_answers_no_write_until_it_is_back_or_an_opera
     database::execute(&postgres, "select pg_reload_conf()");
     load.goes_on();
 
-    let load_id = load.id();
-    let told = load.finish();
-    assert!(told.wrong.is_empty(), "{:#?}", told.wrong);
-    let books = Books::new(&before.postgres, load_id);
-    books.have_once(&told.accepted);
-    books.have_delivered(&told.paid);
-    books.are_settled();
+    load.finish_and_compare(&before.postgres);
     before.process("postgres-2").thaw();
 }
 

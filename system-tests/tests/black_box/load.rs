@@ -10,6 +10,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::client::{Answer, GOOD_CARD, User, card_details};
+use crate::database::Books;
 use crate::polling::eventually;
 
 /// Between two orders of a client, so that what piles up during an outage is soon worked off.
@@ -85,6 +86,19 @@ impl Load {
             client.join().expect("a client does not panic");
         }
         lock(&self.told).clone()
+    }
+
+    /// The same, and holds what they were told against what is in the database.
+    #[track_caller]
+    pub fn finish_and_compare(self, postgres: &str) -> Told {
+        let load = self.id();
+        let told = self.finish();
+        assert!(told.wrong.is_empty(), "{:#?}", told.wrong);
+        let books = Books::new(postgres, load);
+        books.have_once(&told.accepted);
+        books.have_delivered(&told.paid);
+        books.are_settled();
+        told
     }
 }
 

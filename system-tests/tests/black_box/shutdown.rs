@@ -8,7 +8,6 @@ use serde_json::json;
 
 use crate::client::{SLOW_CARD, User};
 use crate::crash::{Point, once_settled};
-use crate::database::Books;
 use crate::load::Load;
 use crate::money::{books_become, is_charged_once};
 use crate::polling::eventually;
@@ -94,13 +93,7 @@ impl Stopping {
     #[track_caller]
     fn has_lost_nothing(self) {
         self.load.goes_on();
-        let load = self.load.id();
-        let told = self.load.finish();
-        assert!(told.wrong.is_empty(), "{:#?}", told.wrong);
-        let books = Books::new(&self.before.postgres, load);
-        books.have_once(&told.accepted);
-        books.have_delivered(&told.paid);
-        books.are_settled();
+        self.load.finish_and_compare(&self.before.postgres);
         once_settled();
     }
 }

@@ -1,7 +1,6 @@
 //! Every process is killed once, under load, and the database is stopped; the system heals by itself.
 
 use crate::client::{GOOD_CARD, User};
-use crate::database::Books;
 use crate::load::Load;
 use crate::reconciliation::Reconciliation;
 use crate::stack::{self, Process, Stack};
@@ -91,14 +90,7 @@ impl Fault {
             user.order_becomes(id, "delivered", "paid");
         }
         load.goes_on();
-        let load_id = load.id();
-        let told = load.finish();
-        assert!(told.wrong.is_empty(), "{:#?}", told.wrong);
-
-        let books = Books::new(&after.postgres, load_id);
-        books.have_once(&told.accepted);
-        books.have_delivered(&told.paid);
-        books.are_settled();
+        let told = load.finish_and_compare(&after.postgres);
         Reconciliation::once_settled();
         let expected = before.restarts().into_iter().map(|(process, restarts)| {
             let restarts = restarts + u32::from(process == name);
