@@ -77,7 +77,6 @@ scenarios!(
     a_declined_card_is_told_and_another_one_pays,
     a_charged_order_is_cancelled_and_the_money_comes_back,
     an_order_of_items_costs_what_they_add_up_to,
-    the_list_is_filtered_and_leads_from_page_to_page,
     a_lost_network_is_told_and_nothing_is_done_twice,
     a_pay_that_had_no_answer_is_paid_again_once_the_network_is_back,
     a_typed_card_is_kept_nowhere_in_the_page,
@@ -88,6 +87,14 @@ scenarios!(
     every_view_is_accessible_on_every_screen,
     the_page_of_the_api_fits_a_phone,
 );
+
+#[test]
+fn the_list_is_filtered_and_leads_from_page_to_page() {
+    // It places more orders than a page holds, and others look for their own on the first one.
+    let _alone = stack::alone();
+    Stack::once_all_run();
+    browse("the_list_is_filtered_and_leads_from_page_to_page");
+}
 
 #[test]
 fn it_is_seen_how_both_services_stand_and_how_fast_they_are() {
