@@ -8,6 +8,8 @@
 pub mod changing;
 pub mod new_order;
 pub mod order;
+#[cfg(test)]
+mod order_tests;
 pub mod orders;
 pub mod placing;
 

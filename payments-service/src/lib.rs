@@ -10,6 +10,8 @@ pub mod card;
 pub mod changing;
 pub mod finding;
 pub mod payment;
+#[cfg(test)]
+mod payment_tests;
 pub mod payments;
 
 pub mod doubt;
