@@ -70,7 +70,8 @@ begin
                 ('enable_seqscan', 'off'),
                 ('enable_hashjoin', 'off'),
                 ('enable_mergejoin', 'off'),
-                ('jit', 'off')
+                ('jit', 'off'),
+                ('plan_cache_mode', 'force_generic_plan')
             ) as t (name, value)
     loop
         execute format(

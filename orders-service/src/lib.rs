@@ -45,6 +45,7 @@ use service_kit::idempotency::{self, Claims};
 use service_kit::listening;
 use service_kit::metrics::Metrics;
 use service_kit::outbox::{self, Outbox};
+use service_kit::partitions;
 use service_kit::pool::Database;
 use service_kit::process::{Command, Parts};
 use shared_events::events::{Event, PaymentCancel, PaymentCreate, PaymentProcessed};
@@ -131,7 +132,10 @@ impl FromRef<App> for Authenticator {
 /// Runs the service until `stop`, or does what the command line asks for instead.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     if let Some(Command::Migrate) = config.command {
-        return prepare(&config, &stop).await.map(drop);
+        if prepare(&config, &stop).await? {
+            partitions::make_ahead(&config.settings.database_url, SCHEMA).await?;
+        }
+        return Ok(());
     }
     let settings = &config.settings;
     let socket = listening::bind(settings.listen_addr)?;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use service_kit::message::Announced;
 use service_kit::outbox::Outbox;
 use service_kit::page::PageRequest;
+use service_kit::partitions::span;
 use service_kit::pool::Database;
 use shared_events::ids::{OrderId, UserId};
 use sqlx::types::Json;
@@ -113,7 +114,23 @@ pub async fn find(database: &Database, id: OrderId, owner: &UserId) -> Result<Op
 
 /// Those of the orders that exist, whoever they belong to.
 pub async fn find_many(database: &Database, ids: &[OrderId]) -> Result<HashMap<OrderId, Order>, sqlx::Error> {
-    query_orders!("", "from orders.orders where id = any($1)", ids as &[OrderId]).fetch_all(database).await.map(by_id)
+    let (first, last) = span(ids.iter().copied());
+    query_orders!(
+        "",
+        r#"from unnest($1::uuid[]) as wanted
+        cross join lateral (
+            select * from orders.orders where id = wanted and id between $2 and $3
+            -- So that they are looked up one by one.
+            offset 0
+        ) as found
+        "#,
+        ids as &[OrderId],
+        first as _,
+        last as _,
+    )
+    .fetch_all(database)
+    .await
+    .map(by_id)
 }
 
 /// A page of the user's orders, newest first, and one more if there is one.
@@ -199,12 +216,20 @@ pub async fn history(database: &Database, order: &Order) -> Result<Vec<HistoryEn
 
 /// The histories of these orders, oldest first, by the order.
 pub async fn past(database: &Database, ids: &[OrderId]) -> Result<HashMap<OrderId, Vec<Past>>, sqlx::Error> {
+    let (first, last) = span(ids.iter().copied());
     let changes = sqlx::query_as!(
         Past,
         r#"select order_id, version, status, cause, deliver_at, at
-        from orders.order_events where order_id = any($1) order by order_id, version
+        from unnest($1::uuid[]) as wanted
+        cross join lateral (
+            select * from orders.order_events where order_id = wanted and order_id between $2 and $3
+            offset 0
+        ) as found
+        order by order_id, version
         "#,
         ids as &[OrderId],
+        first as _,
+        last as _,
     )
     .fetch_all(database)
     .await?;

@@ -4,6 +4,7 @@
 
 use service_kit::idempotency::Claim;
 use service_kit::pool::Database;
+use shared_events::ids::OrderId;
 use sqlx::types::Json;
 
 use crate::payment::Payment;
@@ -36,18 +37,18 @@ pub async fn find(database: &Database, claim: &Claim) -> Result<Option<KnownPay>
     .await
 }
 
-/// Makes the payment as it is now the answer of the claim's pay, unless it has one: what an attempt without an end is
-/// answered with.
-pub async fn record(database: &Database, claim: &Claim) -> Result<(), sqlx::Error> {
+/// Makes the order's payment, as it is now, the answer of the claim's pay, unless it has one: what an attempt without an end
+/// is answered with.
+pub async fn record(database: &Database, claim: &Claim, order: OrderId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
         update payments.idempotency_keys as key
         set answer = to_jsonb(payments)
-        from payments.attempts
-        join payments.payments using (order_id)
-        where key.scope = $1 and key.answer is null and attempts.id = key.attempt_id
+        from payments.payments
+        where key.scope = $1 and key.answer is null and payments.order_id = $2
         "#,
         claim.scope.as_bytes(),
+        order as OrderId,
     )
     .execute(database)
     .await

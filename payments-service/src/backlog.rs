@@ -44,12 +44,13 @@ impl Backlog {
             from (
                 select status, updated_at, case status when 'processing' then now() - attempt.started_at end as charging
                 from (
-                    select status, updated_at, attempt_id from payments.payments
+                    select status, updated_at, order_id, attempts from payments.payments
                     where settle_at is not null
                     order by settle_at
                     limit $2
                 ) as unsettled
-                join payments.attempts as attempt on attempt.id = unsettled.attempt_id
+                join payments.attempts as attempt
+                    on attempt.order_id = unsettled.order_id and attempt.number = unsettled.attempts
             ) as unsettled
             "#,
             settle_after.as_secs_f64(),
@@ -133,13 +134,13 @@ pub async fn unsettled(database: &Database, settle_after: Duration) -> Result<Ve
         from (
             select payment.*, case payment.status when 'processing' then attempt.started_at else payment.updated_at end as since
             from (
-                select order_id, status, attempt_id, bill, currency, cancel_requested, settle_at, traceparent, updated_at
+                select order_id, status, attempt_id, attempts, bill, currency, cancel_requested, settle_at, traceparent, updated_at
                 from payments.payments
                 where settle_at is not null
                 order by settle_at
                 limit $2
             ) as payment
-            join payments.attempts as attempt on attempt.id = payment.attempt_id
+            join payments.attempts as attempt on attempt.order_id = payment.order_id and attempt.number = payment.attempts
         ) as unsettled
         where status = 'refunding' or since < now() - make_interval(secs => $1)
         order by settle_at
@@ -159,7 +160,7 @@ pub async fn make_due(database: &Database, settle_after: Duration, order: Uuid) 
         set settle_at = now()
         from payments.attempts as attempt
         where payment.order_id = $1
-            and attempt.id = payment.attempt_id
+            and attempt.order_id = payment.order_id and attempt.number = payment.attempts
             and (
                 payment.status = 'refunding'
                 or payment.status = 'processing' and attempt.started_at < now() - make_interval(secs => $2)

@@ -62,7 +62,7 @@ async fn newest_by_status(database: &Database) -> Result<Vec<(&'static str, i64)
     let rows = sqlx::query!(
         r#"
         select status, count(*) as "payments!"
-        from (select status from payments.payments order by id desc limit $1) as newest
+        from (select status from payments.payments order by order_id desc limit $1) as newest
         group by status
         "#,
         NEWEST,

@@ -103,7 +103,7 @@ pub async fn pay(
     crash_point("outcome recorded, client not answered");
     match claim {
         None => Ok(Paid::Now(payment)),
-        Some(claim) => Ok(Paid::Now(recorded(app, claim, attempt_id).await?)),
+        Some(claim) => Ok(Paid::Now(recorded(app, claim, order_id, attempt_id).await?)),
     }
 }
 
@@ -160,14 +160,14 @@ async fn make(app: &App, change: Change) -> Result<Option<Payment>, Problem> {
 
 /// What the claim's pay is answered with: how its attempt ended, or else that its end is not known yet. The first to
 /// ask decides, and every later answer is the same.
-async fn recorded(app: &App, claim: &Claim, attempt_id: AttemptId) -> Result<Payment, PayError> {
+async fn recorded(app: &App, claim: &Claim, order: OrderId, attempt_id: AttemptId) -> Result<Payment, PayError> {
     loop {
         let known = answers::find(&app.database, claim).await?;
         let known = known.filter(|known| known.attempt_id == attempt_id).ok_or(PayError::Voided)?;
         if let Some(Json(payment)) = known.answer {
             return Ok(payment);
         }
-        answers::record(&app.database, claim).await?;
+        answers::record(&app.database, claim, order).await?;
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use service_kit::message::{Announced, Message};
 use service_kit::outbox::Outbox;
 use service_kit::page::PageRequest;
+use service_kit::partitions::span;
 use service_kit::pool::Database;
 use shared_events::ids::{OrderId, PaymentId, UserId};
 use shared_events::money::{Currency, MinorUnits};
@@ -204,8 +205,10 @@ pub async fn apply(
                 card_brand, card_last4, card_exp_month, card_exp_year
             from changed
             where attempt_outcome is not null
-            on conflict (id) do update
-                set outcome = excluded.outcome, decline_code = excluded.decline_code, settled_at = now()
+            on conflict (order_id, number) do update
+                -- Should it be another attempt, there is no outcome, which is refused.
+                set outcome = case attempt.id when excluded.id then excluded.outcome end,
+                    decline_code = excluded.decline_code, settled_at = now()
         ), claimed as (
             insert into payments.idempotency_keys (scope, fingerprint, request_id, attempt_id)
             select claim.*, changed.attempt_id
@@ -261,10 +264,23 @@ fn announced(change: &Change) -> Announced<'_, Change> {
 
 /// Those of the payments that exist, tombstones included, whoever they belong to.
 pub async fn find_many(database: &Database, orders: &[OrderId]) -> Result<HashMap<OrderId, Payment>, sqlx::Error> {
-    query_payments!("", "from payments.payments where order_id = any($1)", orders as &[OrderId])
-        .fetch_all(database)
-        .await
-        .map(by_order)
+    let (first, last) = span(orders.iter().copied());
+    query_payments!(
+        "",
+        r#"from unnest($1::uuid[]) as wanted
+        cross join lateral (
+            select * from payments.payments where order_id = wanted and order_id between $2 and $3
+            -- So that they are looked up one by one.
+            offset 0
+        ) as found
+        "#,
+        orders as &[OrderId],
+        first as _,
+        last as _,
+    )
+    .fetch_all(database)
+    .await
+    .map(by_order)
 }
 
 /// A page of the user's payments, newest first, and one more if there is one.
@@ -305,8 +321,9 @@ pub async fn claim_unsettled(database: &Database, again_after: Duration) -> Resu
         with claimed as (
         update payments.payments set settle_at = now() + make_interval(secs => $1)
         -- An array, so that the payments are looked up by it: a join may be planned to read all of them.
-        where id = any(array(
-            select id from payments.payments where settle_at <= now() order by settle_at limit $2 for update skip locked
+        where order_id = any(array(
+            select order_id from payments.payments where settle_at <= now() order by settle_at limit $2
+            for update skip locked
         ))
         returning *
         )

@@ -25,6 +25,7 @@ use crate::metrics::{self, Figure, Figures, Metrics, of_process};
 use crate::outbox::Outbox;
 use crate::outbox_routes;
 use crate::parked_routes;
+use crate::partitions;
 use crate::pool::Database;
 use crate::stored::Stored;
 
@@ -109,5 +110,6 @@ async fn show_metrics(State(admin): State<Admin>) -> Response {
 async fn stored(admin: &Admin) -> Result<Vec<Figure>, sqlx::Error> {
     let mut figures = (admin.figures)().await?;
     figures.extend(Stored::read(&admin.database, admin.schema).await?.figures());
+    figures.push(partitions::figure(&admin.database, admin.schema).await?);
     Ok(figures)
 }

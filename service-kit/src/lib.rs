@@ -24,6 +24,7 @@ pub mod trace_context;
 
 pub mod batcher;
 pub mod database;
+pub mod partitions;
 pub mod pool;
 pub mod servers;
 mod unprepared;

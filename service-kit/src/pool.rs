@@ -39,14 +39,16 @@ const STATEMENT_TIMEOUT: &str = "8s";
 /// How long what is written together waits for a row that somebody else holds: what is ours is held for a moment only.
 const LOCK_TIMEOUT: &str = "2s";
 /// Every statement here finds its rows by an index. Without being told, PostgreSQL would read all of a small table
-/// instead, and keep to that plan for minutes while the table grows. Nothing here runs so long that compiling it pays.
-pub(crate) const SESSION: [(&str, &str); 6] = [
+/// instead, and keep to that plan for minutes while the table grows. Nothing here runs so long that compiling it pays, and no
+/// parameter leads to another plan, though with many partitions each might seem to be worth one of its own.
+pub(crate) const SESSION: [(&str, &str); 7] = [
     ("statement_timeout", STATEMENT_TIMEOUT),
     ("lock_timeout", LOCK_TIMEOUT),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
     ("jit", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
 ];
 /// After which a statement has no answer: longer than waiting for a connection and the server together.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(12);

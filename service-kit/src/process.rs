@@ -22,8 +22,8 @@ const STOP_DEADLINE: Duration = Duration::from_millis(8_500);
 pub enum Command {
     /// Ask the running service whether it is ready; exit 0 if so. For container health checks.
     Healthcheck,
-    /// Bring the tables up to date and exit. The logins must be those of the owners of the schemas, and not the ones that
-    /// the service itself works with.
+    /// Bring the tables up to date, and exit; if they are partitioned, also make the months that come next. The logins must
+    /// be those of the owners of the schemas, and not the ones that the service itself works with.
     Migrate,
 }
 

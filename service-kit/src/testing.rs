@@ -69,6 +69,18 @@ pub async fn migrate(superuser: &PgPool, schema: &'static str, migrator: &sqlx::
     url_of(superuser, schema, Login::Service)
 }
 
+/// Partitions the tables of a schema by months, of which there are so many that are past, as an operator would.
+pub async fn partition(superuser: &PgPool, schema: &'static str, past_months: i32) {
+    let owner = PgConnectOptions::from_str(&url_of(superuser, schema, Login::Owner)).expect("a URL");
+    let mut connection = owner.connect().await.expect("the owner may log in");
+    let settings = "select set_config('partitions.schema', $1, false), set_config('partitions.first',
+         (date_trunc('month', now() at time zone 'UTC') - make_interval(months => $2))::date::text, false)";
+    sqlx::query(settings).bind(schema).bind(past_months).execute(&mut connection).await.expect("settings");
+    for statement in [include_str!("../../xtask/src/partition.sql"), include_str!("partitions.sql")] {
+        sqlx::raw_sql(statement).execute(&mut connection).await.expect("the tables are partitioned");
+    }
+}
+
 /// Fails with a migration that would break the program before it, which goes on while the tables are already new.
 #[track_caller]
 pub fn assert_additive(migrator: &sqlx::migrate::Migrator) {

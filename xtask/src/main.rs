@@ -15,6 +15,7 @@ mod logs;
 mod outbox;
 mod overview;
 mod parked;
+mod partition;
 mod promote;
 mod ps;
 mod reconcile;
@@ -51,6 +52,7 @@ mod standby;
 
 mod admin;
 mod alerts;
+mod any_database;
 mod install;
 mod leftovers;
 mod paths;
@@ -101,6 +103,8 @@ enum Task {
     Promote(promote::Options),
     /// Move orders that were closed long ago, and their payments, to the archive.
     Retire(retire::Options),
+    /// Partition the tables by month, or make the months that come next.
+    Partition(partition::Options),
     /// Run Prometheus on a running system, with the alert rules, and tell which alerts come and go.
     Alerts(watch::Options),
     /// Print an access token for a system that was started with `AUTH_MODE=jwt`.
@@ -147,6 +151,7 @@ fn main() -> ExitCode {
         Task::Restore(options) => restore::run(&options),
         Task::Promote(options) => promote::run(&options),
         Task::Retire(options) => retire::run(&options),
+        Task::Partition(options) => partition::run(&options),
         Task::Alerts(options) => watch::run(&options),
         Task::Token(options) => token::run(&options),
         Task::Test(options) => test::run(&options),

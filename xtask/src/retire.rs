@@ -8,10 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::paths::StackDir;
-use crate::{postgres, print, probe, state};
+use crate::any_database::AnyDatabase;
+use crate::{postgres, print, probe};
 
 const STATEMENT: &str = include_str!("retire.sql");
+const DROP_MONTHS: &str = include_str!("retire_months.sql");
 /// Before the first order there can be.
 const FIRST: &str = "00000000-0000-0000-0000-000000000000";
 
@@ -19,10 +20,7 @@ const FIRST: &str = "00000000-0000-0000-0000-000000000000";
 #[derive(clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
-    dir: StackDir,
-    /// In this database, as a superuser, instead of that of a running stack
-    #[arg(long, value_name = "URL", conflicts_with = "dir")]
-    database_url: Option<String>,
+    database: AnyDatabase,
     /// How long ago the last thing must have happened to an order
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     closed_for: Duration,
@@ -42,6 +40,8 @@ pub(crate) struct Options {
 pub(crate) struct Report {
     looked_at: u64,
     pub(crate) retired: u64,
+    /// Partitions of which nothing was left.
+    dropped: Vec<String>,
 }
 
 /// The row of the statement.
@@ -54,26 +54,19 @@ struct Batch {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let Options { closed_for, batch, pause, .. } = options;
-    let report = retire(&options.database()?, *closed_for, *batch, *pause)?;
+    let report = retire(&options.database.url()?, *closed_for, *batch, *pause)?;
     if options.json {
         print::out(serde_json::to_string(&report)?);
     } else {
         print::out(format_args!("{} of {} orders are retired", report.retired, report.looked_at));
+        for partition in &report.dropped {
+            print::out(format_args!("{partition} was empty and is dropped"));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-impl Options {
-    fn database(&self) -> Result<String> {
-        if let Some(url) = &self.database_url {
-            return Ok(url.clone());
-        }
-        let dir = self.dir.open()?;
-        Ok(state::running(&dir)?.with_context(|| format!("nothing runs in {}", dir.display()))?.postgres)
-    }
-}
-
-/// Looks at every order there is, `batch` at a time.
+/// Looks at every order there is, `batch` at a time, then at the months that are past.
 pub(crate) fn retire(database: &str, closed_for: Duration, batch: u32, pause: Duration) -> Result<Report> {
     let psql = postgres::psql()?;
     let mut report = Report::default();
@@ -94,8 +87,13 @@ pub(crate) fn retire(database: &str, closed_for: Duration, batch: u32, pause: Du
         report.retired += retired;
         match last {
             Some(last) if looked_at == u64::from(batch) => after = last,
-            _ => return Ok(report),
+            _ => break,
         }
         thread::sleep(pause);
     }
+    let dropped = "select current_setting('retire.dropped')";
+    let dropped = probe::psql_output(&psql, database, &["-tA", "-c", DROP_MONTHS, "-c", dropped]);
+    let dropped = dropped.context("empty months cannot be dropped")?;
+    report.dropped = dropped.split_whitespace().map(str::to_owned).collect();
+    Ok(report)
 }

@@ -6,6 +6,7 @@ use clap::Parser;
 use orders_service::config::Config;
 use orders_service::{MIGRATOR, SCHEMA};
 use service_kit::database::prepare;
+use service_kit::process::Command;
 use service_kit::testing::plans::Statements;
 use service_kit::testing::{self, Login};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -62,6 +63,27 @@ async fn a_service_starts_and_works_on_tables_that_are_newer(superuser: PgPool) 
     let after = service.placed_order().await;
     for id in [before, after] {
         assert_eq!(service.get_order(id).await["status"], "created");
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn migrating_makes_the_months_that_come_next(superuser: PgPool) {
+    let _service = TestApp::start(superuser.clone()).await;
+    testing::partition(&superuser, SCHEMA, 0).await;
+    let months = "select relname::text from pg_class
+         where relname ~ '^(orders|order_events)_[0-9]{4}_' and relkind = 'r' order by relname";
+    let made: Vec<String> = sqlx::query_scalar(months).fetch_all(&superuser).await.expect("months");
+    assert_eq!(made.len(), 2 * 3, "this month and the next two of both tables: {made:?}");
+    for late in [&made[2], &made[5]] {
+        sqlx::query(AssertSqlSafe(format!("drop table orders.{late}"))).execute(&superuser).await.expect("it goes");
+    }
+
+    let mut config = config(&testing::url_of(&superuser, SCHEMA, Login::Owner));
+    config.command = Some(Command::Migrate);
+    for _ in 0..2 {
+        orders_service::run(config.clone(), CancellationToken::new()).await.expect("the tables are up to date");
+        let again: Vec<String> = sqlx::query_scalar(months).fetch_all(&superuser).await.expect("months");
+        assert_eq!(again, made);
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Executor, PgConnection, PgExecutor, Row, SqlSafeStr};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, PgExecutor, PgPool, Row, SqlSafeStr};
 use uuid::Uuid;
 
 use crate::outbox::Table;
@@ -22,7 +22,7 @@ use crate::{idempotency, testing};
 
 const RELEASED: &str = "migrations/released.json";
 /// Rows pass through these as they come, so that a limit above them holds below them.
-const PASS_ON: [&str; 4] = ["Limit", "LockRows", "Result", "Subquery Scan"];
+const PASS_ON: [&str; 6] = ["Append", "Limit", "LockRows", "Merge Append", "Result", "Subquery Scan"];
 /// These find no rows of their own: what they are given was found below them.
 const TAKE: [&str; 2] = ["ModifyTable", "Bitmap Heap Scan"];
 
@@ -88,7 +88,6 @@ impl Statements {
         for statement in statements.into_iter().filter(|statement| names(statement, schema)) {
             (&database).prepare(AssertSqlSafe(statement).into_sql_str()).await.expect("the statement can be prepared");
         }
-        sqlx::raw_sql("set plan_cache_mode = force_generic_plan").execute(&database).await.expect("a setting");
         Self { database, schema }
     }
 
@@ -127,8 +126,10 @@ impl Statements {
         Stored::read(database, schema).await.map(drop)
     }
 
-    /// All reads of all plans, as the tables are filled now. Fails if the login may not carry one of them out.
+    /// All reads of all plans, as the tables are filled now: of every partition, since it is not known which one will be
+    /// needed. Fails if the login may not carry one of them out.
     pub async fn reads(&self) -> Vec<Read> {
+        sqlx::raw_sql("set enable_partition_pruning = off").execute(&self.database).await.expect("a setting");
         let first_columns = first_columns(&self.database, &[self.schema]).await;
         let mut reads = Vec::new();
         for (name, statement, nulls) in self.prepared().await {
@@ -143,6 +144,18 @@ impl Statements {
         reads
     }
 
+    /// What the only statement that has this part reads of the orders' tables, for these arguments.
+    pub async fn reads_for(&self, part: &str, arguments: &str) -> Vec<String> {
+        sqlx::raw_sql("set enable_partition_pruning = on").execute(&self.database).await.expect("a setting");
+        let all = self.prepared().await;
+        let found: Vec<_> = all.iter().filter(|(_, statement, _)| statement.contains(part)).collect();
+        let [(name, statement, _)] = found[..] else { panic!("{part} is in {} statements", found.len()) };
+        let explain = AssertSqlSafe(format!("explain (format json) execute {name}({arguments})"));
+        let plan: Value = sqlx::raw_sql(explain).fetch_one(&self.database).await.expect("a plan").get(0);
+        let reads = reads_of_plan(&plan, statement, &first_columns(&self.database, &[self.schema]).await);
+        reads.into_iter().map(|read| read.how).collect()
+    }
+
     /// The name, the text and a list of nulls for the parameters of all that the connection has prepared for the schema.
     async fn prepared(&self) -> Vec<(String, String, String)> {
         let all = "select name, statement, array_to_string(array_fill('null'::text, array[cardinality(parameter_types)]), ', ')
@@ -151,6 +164,17 @@ impl Statements {
             sqlx::query_as(all).fetch_all(&self.database).await.expect("the connection knows");
         all.into_iter().filter(|(_, statement, _)| names(statement, self.schema)).collect()
     }
+}
+
+/// Gathers statistics as PostgreSQL does by itself: of tables in which there is something, and not of partitioned ones.
+pub async fn analyze(superuser: &PgPool) {
+    let analyze = "do $$ declare filled regclass; begin
+         for filled in select oid from pg_class where relkind = 'r' and relnamespace::regnamespace::text = any($1)
+             and pg_relation_size(oid) > 0
+         loop execute format('analyze %s', filled); end loop; end $$";
+    let schemas = format!("array['{}']", testing::SCHEMAS.join("', '"));
+    let analyze = AssertSqlSafe(analyze.replace("$1", &schemas));
+    sqlx::raw_sql(analyze).execute(superuser).await.expect("the planner knows how the tables are filled");
 }
 
 /// The reads of a statement without parameters, as this connection carries it out.
@@ -219,7 +243,7 @@ fn find_reads(node: &Value, extent: Extent, first_columns: &HashMap<String, Stri
     }
     let passes_on = kind == "Limit" || extent == Extent::Limited && PASS_ON.contains(&kind);
     for below in node["Plans"].as_array().into_iter().flatten() {
-        let is_outer = below["Parent Relationship"] == "Outer" || below["Parent Relationship"] == "Subquery";
+        let is_outer = ["Outer", "Subquery", "Member"].iter().any(|outer| below["Parent Relationship"] == *outer);
         let extent = if passes_on && is_outer { Extent::Limited } else { Extent::Whole };
         find_reads(below, extent, first_columns, found);
     }

@@ -41,6 +41,7 @@ mod operations;
 mod orphaned_statements;
 mod ownership;
 mod parked;
+mod partition;
 mod payment_deaths;
 mod reconcile;
 mod replicas;

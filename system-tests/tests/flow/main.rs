@@ -14,5 +14,6 @@ mod events;
 mod life_of_an_order;
 mod metrics;
 mod parked;
+mod partitions;
 mod pooler;
 mod races;
