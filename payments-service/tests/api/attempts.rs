@@ -55,3 +55,19 @@ async fn every_attempt_is_kept_with_its_card_its_end_and_its_times(database: PgP
     paying.await.expect("an answer").expect(StatusCode::OK);
     assert_eq!(kept(&service, id).await, json!([first, second, attempt(3, "4242", "approved", None, Some("later"))]));
 }
+
+#[sqlx::test(migrations = false)]
+async fn no_attempt_takes_the_place_of_another(database: PgPool) {
+    let service = TestApp::start(database.clone()).await;
+    let id = service.held_payment().await;
+    let other = "
+        insert into payments.attempts (id, order_id, number, outcome, card_brand, card_last4, card_exp_month, card_exp_year)
+        values (gen_random_uuid(), $1, 1, 'declined', 'visa', '0002', 11, 2099)";
+    sqlx::query(other).bind(id).execute(&database).await.expect("an attempt that nobody counted");
+    let before = service.attempts(id).await;
+
+    service.pay(id, APPROVED).await.expect_problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error");
+    assert_eq!(service.attempts(id).await, before);
+    assert_eq!(service.status(id).await, "pending", "nothing was begun");
+    assert_eq!(service.book(id).await, [""; 0], "no card was charged");
+}
