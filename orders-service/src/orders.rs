@@ -114,7 +114,7 @@ pub async fn find(database: &Database, id: OrderId, owner: &UserId) -> Result<Op
 
 /// Those of the orders that exist, whoever they belong to.
 pub async fn find_many(database: &Database, ids: &[OrderId]) -> Result<HashMap<OrderId, Order>, sqlx::Error> {
-    let (first, last) = span(ids.iter().copied());
+    let (first, last) = span(ids);
     query_orders!(
         "",
         r#"from unnest($1::uuid[]) as wanted
@@ -216,7 +216,7 @@ pub async fn history(database: &Database, order: &Order) -> Result<Vec<HistoryEn
 
 /// The histories of these orders, oldest first, by the order.
 pub async fn past(database: &Database, ids: &[OrderId]) -> Result<HashMap<OrderId, Vec<Past>>, sqlx::Error> {
-    let (first, last) = span(ids.iter().copied());
+    let (first, last) = span(ids);
     let changes = sqlx::query_as!(
         Past,
         r#"select order_id, version, status, cause, deliver_at, at

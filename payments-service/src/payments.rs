@@ -264,7 +264,7 @@ fn announced(change: &Change) -> Announced<'_, Change> {
 
 /// Those of the payments that exist, tombstones included, whoever they belong to.
 pub async fn find_many(database: &Database, orders: &[OrderId]) -> Result<HashMap<OrderId, Payment>, sqlx::Error> {
-    let (first, last) = span(orders.iter().copied());
+    let (first, last) = span(orders);
     query_payments!(
         "",
         r#"from unnest($1::uuid[]) as wanted

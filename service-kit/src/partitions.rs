@@ -19,10 +19,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The first and the last of the ids that are looked up one by one: PostgreSQL then leaves all other partitions out before
 /// it begins. Nothing else may be told so: it might read all that is between them instead.
-pub fn span<Id: Copy + Ord>(ids: impl Iterator<Item = Id>) -> (Option<Id>, Option<Id>) {
-    ids.fold((None, None), |(first, last), id| {
-        (Some(first.map_or(id, |first: Id| first.min(id))), Some(last.map_or(id, |last: Id| last.max(id))))
-    })
+pub fn span<Id: Copy + Ord>(ids: &[Id]) -> (Option<Id>, Option<Id>) {
+    (ids.iter().min().copied(), ids.iter().max().copied())
 }
 
 /// Makes the partitions of the coming months, if the tables of `schema` are partitioned. The URL is that of its owner.
@@ -55,8 +53,8 @@ mod tests {
 
     #[test]
     fn a_span_goes_from_the_first_to_the_last() {
-        assert_eq!(span([3, 1, 2].into_iter()), (Some(1), Some(3)));
-        assert_eq!(span([3].into_iter()), (Some(3), Some(3)));
-        assert_eq!(span::<u8>([].into_iter()), (None, None));
+        assert_eq!(span(&[3, 1, 2]), (Some(1), Some(3)));
+        assert_eq!(span(&[3]), (Some(3), Some(3)));
+        assert_eq!(span::<u8>(&[]), (None, None));
     }
 }

@@ -24,12 +24,10 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let (psql, url) = (postgres::psql()?, options.database.url()?);
-    let first = options.first.as_deref().map_or_else(String::new, |month| format!("{month}-01"));
+    let first = options.first.as_deref().map_or_else(String::new, |month| format!("{month}-01").replace('\'', "''"));
     for schema in ["orders", "payments"] {
-        let settings = format!(
-            "set role {schema}_owner; set partitions.schema = '{schema}'; set partitions.first = '{first}'",
-            first = first.replace('\'', ""),
-        );
+        let settings =
+            format!("set role {schema}_owner; set partitions.schema = '{schema}'; set partitions.first = '{first}'");
         let partitions = format!(
             "select string_agg(relname, ' ' order by relname) from pg_inherits join pg_class on pg_class.oid = inhrelid
              where inhparent = '{schema}.{schema}'::regclass"

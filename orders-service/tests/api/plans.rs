@@ -1,7 +1,7 @@
 //! What every statement costs however many rows there are, in plain tables and in partitioned ones.
 
 use orders_service::SCHEMA;
-use service_kit::testing::plans::{Exception, OF_THE_KIT, Statements, analyze, expect_flat_but_for};
+use service_kit::testing::plans::{Exception, OF_THE_KIT, Statements, expect_flat_but_for, fill};
 use service_kit::testing::{Login, partition, url_of};
 use shared_events::ids::OrderId;
 use sqlx::PgPool;
@@ -42,9 +42,7 @@ async fn expect_flat(superuser: &PgPool, months: i32) {
     let unlimited = "alter table orders.webhooks disable trigger ten_webhooks_at_most";
     sqlx::raw_sql(unlimited).execute(superuser).await.expect("a superuser may do that");
     for rows in [A_FEW * months, MANY] {
-        let fill = sqlx::query(include_str!("plans.sql")).bind(rows).bind(months);
-        fill.execute(superuser).await.expect("the tables are filled");
-        analyze(superuser).await;
+        fill(superuser, include_str!("plans.sql"), rows, months).await;
         reads.extend(statements.reads().await);
     }
     expect_flat_but_for(&[&OF_THE_KIT[..], &[OF_WEBHOOKS]].concat(), &reads);

@@ -1,14 +1,5 @@
--- Fills every table up to $1 rows, whose orders were placed in the last $2 months.
-with n as (
-    select n,
-        -- The ids of orders tell their time.
-        overlay(
-            md5(n::text) placing lpad(
-                to_hex((extract(epoch from now() - n * make_interval(days => 31 * $2) / $1) * 1000)::bigint), 12, '0'
-            ) from 1 for 12
-        )::uuid as id
-    from generate_series(1, $1) as n
-), placed as (
+-- Fills every table with a row for each order of `n`, or with more, unless it is there already.
+with placed as (
     insert into orders.orders (id, created_by, status, bill, currency, deliver_at, expires_at)
     select id, 'user ' || n % 100, (array['created', 'confirmed', 'delivered'])[n % 3 + 1], n, 'EUR', now(), now()
     from n

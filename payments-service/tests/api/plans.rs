@@ -1,7 +1,7 @@
 //! What every statement costs however many rows there are, in plain tables and in partitioned ones, those of the sandbox too.
 
 use payments_service::{SCHEMA, sandbox};
-use service_kit::testing::plans::{Exception, OF_THE_KIT, Statements, analyze, expect_flat_but_for};
+use service_kit::testing::plans::{Exception, OF_THE_KIT, Statements, expect_flat_but_for, fill};
 use service_kit::testing::{Login, partition, url_of};
 use shared_events::ids::OrderId;
 use sqlx::PgPool;
@@ -53,9 +53,7 @@ async fn expect_flat(superuser: &PgPool, months: i32, exceptions: &[Exception]) 
     let mut reads = ours.reads().await;
     reads.extend(of_the_sandbox.reads().await);
     for rows in [A_FEW * months, MANY] {
-        let fill = sqlx::query(include_str!("plans.sql")).bind(rows).bind(months);
-        fill.execute(superuser).await.expect("the tables are filled");
-        analyze(superuser).await;
+        fill(superuser, include_str!("plans.sql"), rows, months).await;
         reads.extend(ours.reads().await);
         reads.extend(of_the_sandbox.reads().await);
     }

@@ -166,8 +166,23 @@ impl Statements {
     }
 }
 
+/// Fills the tables by a statement that reads `n`: so many numbers and ids of orders, which were placed in the last `months`.
+pub async fn fill(superuser: &PgPool, statement: &'static str, rows: i32, months: i32) {
+    // The ids of orders tell their time.
+    let numbers = "create temporary table n as
+         select n, overlay(md5(n::text) placing lpad(
+             to_hex((extract(epoch from now() - n * make_interval(days => 31 * $2) / $1) * 1000)::bigint), 12, '0'
+         ) from 1 for 12)::uuid as id
+         from generate_series(1, $1) as n";
+    // Which ends with this connection.
+    let mut aside = superuser.acquire().await.expect("a connection").detach();
+    sqlx::query(numbers).bind(rows).bind(months).execute(&mut aside).await.expect("numbers");
+    sqlx::raw_sql(statement).execute(&mut aside).await.expect("the tables are filled");
+    analyze(superuser).await;
+}
+
 /// Gathers statistics as PostgreSQL does by itself: of tables in which there is something, and not of partitioned ones.
-pub async fn analyze(superuser: &PgPool) {
+async fn analyze(superuser: &PgPool) {
     let analyze = "do $$ declare filled regclass; begin
          for filled in select oid from pg_class where relkind = 'r' and relnamespace::regnamespace::text = any($1)
              and pg_relation_size(oid) > 0
