@@ -36,13 +36,17 @@ pub async fn make_ahead(url: &str, schema: &'static str) -> anyhow::Result<()> {
     retry(PATIENCE, make).await.with_context(|| format!("the partitions of {schema} cannot be made"))
 }
 
-/// Until when there are partitions: the beginning of time for plain tables.
+/// Until when there are partitions: the beginning of time for plain tables, and now if no month is left.
 pub(crate) async fn figure(database: &Database, schema: &'static str) -> Result<Figure, sqlx::Error> {
     // The table that is called as the schema stands for all of them.
-    let end = "select coalesce(extract(epoch from max(to_date(right(relname, 7), 'YYYY_MM') + interval '1 month')), 0)::float8
+    let end = "select coalesce(
+             extract(epoch from max(to_date(substring(relname from '_([0-9]{4}_[0-9]{2})$'), 'YYYY_MM') + interval '1 month')),
+             case when count(*) > 0 then extract(epoch from now()) end,
+             0
+         )::float8
          from pg_inherits
          join pg_class on pg_class.oid = inhrelid
-         where inhparent = to_regclass($1 || '.' || $1) and relname ~ '_[0-9]{4}_[0-9]{2}$'";
+         where inhparent = to_regclass($1 || '.' || $1)";
     let end = sqlx::query_scalar(end).bind(schema).fetch_one(database).await?;
     Ok(Figure::seconds("partitions_end_seconds", "Until when there are partitions, in Unix time", end))
 }

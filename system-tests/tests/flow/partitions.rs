@@ -7,6 +7,33 @@ use sqlx::PgPool;
 use crate::services::Services;
 
 #[sqlx::test(migrations = false)]
+async fn the_end_of_the_months_is_told_also_when_none_is_left(database: PgPool) {
+    let services = Services::start(database.clone()).await;
+    let end = async || {
+        let [orders, _] = services.metrics().await;
+        let figure = orders.lines().find_map(|line| line.strip_prefix("partitions_end_seconds ")?.parse::<f64>().ok());
+        figure.expect("a figure")
+    };
+    assert!(end().await.abs() < f64::EPSILON, "plain tables have no end");
+    partition(&database, SCHEMA, 0).await;
+    let now: f64 =
+        sqlx::query_scalar("select extract(epoch from now())::float8").fetch_one(&database).await.expect("now");
+    let last_month = end().await;
+    assert!(last_month > now, "months are made before they begin");
+    let drop = "do $$ declare month regclass; begin
+            for month in select inhrelid from pg_inherits
+                where inhparent in ('orders.orders'::regclass, 'orders.order_events'::regclass)
+                    and inhrelid::regclass::text not like '%default'
+                order by inhparent::regclass::text
+            loop execute format('drop table %s', month); end loop;
+        end $$";
+    sqlx::raw_sql(drop).execute(&database).await.expect("the months go");
+    let end = end().await;
+    assert!((now..last_month).contains(&end), "{end} is not now, {now}");
+    services.stop().await;
+}
+
+#[sqlx::test(migrations = false)]
 async fn an_order_and_all_that_belongs_to_it_are_in_the_partition_of_its_month(database: PgPool) {
     let services = Services::start(database.clone()).await;
     // The services are up, and have prepared their statements.
