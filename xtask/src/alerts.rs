@@ -79,6 +79,25 @@ mod tests {
         }
     }
 
+    /// Metrics, their labels' values, and the codes of problems.
+    #[test]
+    fn the_runbook_has_one_look_at_what_there_is() {
+        let (runbook, readme) = (text("RUNBOOK.md"), text("README.md"));
+        let problems = text("service-kit/src/problem_types.rs");
+        let looks = runbook.split("**Look.**").skip(1).filter_map(|rest| rest.split("**Type.**").next());
+        let codes = looks.flat_map(|look| look.split('`').skip(1).step_by(2));
+        let mut looked_at = 0;
+        for code in codes {
+            let name = code.split('{').next().unwrap_or_default();
+            if name.contains('_') && name.chars().all(|character| character.is_ascii_lowercase() || character == '_') {
+                let is_known = readme.contains(&format!("`{name}")) || problems.contains(&format!("\"{name}\""));
+                assert!(is_known, "{name} is neither in the README nor the code of a problem");
+                looked_at += 1;
+            }
+        }
+        assert!(looked_at > 10, "only {looked_at}");
+    }
+
     /// The words that are neither quoted nor functions nor in a comment, and look like the name of a metric.
     fn metrics_of(expression: &str) -> Vec<String> {
         let lines = expression.lines().filter(|line| !line.trim_start().starts_with('#'));
