@@ -1,10 +1,12 @@
 //! `cargo xtask retire`, run as an operator would, on books that agree.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use serde_json::Value;
-use service_kit::testing::plans::{Exception, expect_flat_but_for, reads_of};
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use service_kit::testing::partition;
+use service_kit::testing::plans::{Exception, expect_flat_but_for, fill, reads_of};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row};
 
 use crate::differences::Books;
 use crate::stack;
@@ -18,23 +20,21 @@ const OUTBOX: Exception = Exception {
 /// Fills every table that is looked at.
 const FILL: &str = "
     insert into orders.orders (id, created_by, status, payment_status, bill, currency, deliver_at, expires_at)
-    select md5(n::text)::uuid, 'alice', 'delivered', 'paid', 1, 'USD', now(), now() from generate_series(1, 50000) as n
-    on conflict do nothing;
-    insert into orders.order_events (order_id, version, status, cause)
-    select id, 1, 'confirmed', 'payment_paid' from orders.orders on conflict do nothing;
-    insert into orders.outbox (id, event, order_id, data)
-    select id, 'payment-create-event', id, '{}' from orders.orders on conflict do nothing;
-    insert into orders.idempotency_keys (scope, fingerprint, order_id)
-    select id::text::bytea, '', id from orders.orders on conflict do nothing;
+    select id, 'alice', 'delivered', 'paid', 1, 'USD', now(), now() from n;
+    insert into orders.order_events (order_id, version, status, cause) select id, 1, 'confirmed', 'payment_paid' from n;
+    insert into orders.outbox (id, event, order_id, data) select id, 'payment-create-event', id, '{}' from n;
+    insert into orders.idempotency_keys (scope, fingerprint, order_id) select id::text::bytea, '', id from n;
     insert into payments.payments (id, order_id, created_by, bill, currency, status, attempt_id)
-    select id, id, 'alice', 1, 'USD', 'paid', id from orders.orders on conflict do nothing;
+    select id, id, 'alice', 1, 'USD', 'paid', id from n;
     insert into payments.attempts (id, order_id, number, card_brand, card_last4, card_exp_month, card_exp_year)
-    select id, id, 1, 'visa', '4242', 12, 2030 from orders.orders on conflict do nothing;
-    insert into payments.outbox (id, event, order_id, data)
-    select id, 'payment-processed-event', id, '{}' from orders.orders on conflict do nothing;
-    insert into payments.idempotency_keys (scope, fingerprint, attempt_id)
-    select id::text::bytea, '', id from payments.attempts on conflict do nothing;
-    analyze";
+    select id, id, 1, 'visa', '4242', 12, 2030 from n;
+    insert into payments.outbox (id, event, order_id, data) select id, 'payment-processed-event', id, '{}' from n;
+    insert into payments.idempotency_keys (scope, fingerprint, attempt_id) select id::text::bytea, '', id from n";
+const ORDERS: i32 = 50_000;
+const MONTHS: i32 = 12;
+/// Of the oldest batch.
+const SETTINGS: &str = "set retire.closed_for = '90 days'; set retire.batch = 1000;
+    set retire.after = '00000000-0000-0000-0000-000000000000'";
 
 #[sqlx::test(migrations = false)]
 async fn closed_orders_go_to_the_archive_and_the_books_still_agree(superuser: PgPool) {
@@ -79,14 +79,46 @@ async fn an_order_waits_for_its_key_to_be_forgotten_and_its_events_to_arrive(sup
 #[sqlx::test(migrations = false)]
 async fn what_is_looked_at_is_found_by_indexes_however_much_there_is(superuser: PgPool) {
     Books::new(superuser.clone()).await;
+    fill(&superuser, FILL, ORDERS, MONTHS).await;
     let mut connection = superuser.acquire().await.expect("a connection");
-    let settings = "set retire.closed_for = '90 days'; set retire.batch = 1000;
-        set retire.after = '00000000-0000-0000-0000-000000000000'";
-    execute(&mut connection, settings).await;
-    execute(&mut connection, FILL).await;
-    let statement = STATEMENT.trim_end().trim_end_matches(';');
-    let reads = reads_of(&mut connection, statement).await;
-    expect_flat_but_for(&[OUTBOX], &reads);
+    execute(&mut connection, SETTINGS).await;
+    expect_flat_but_for(&[OUTBOX], &reads_of(&mut connection, statement()).await);
+}
+
+#[sqlx::test(migrations = false)]
+async fn so_it_is_in_each_of_many_months_and_those_of_others_are_left_alone(superuser: PgPool) {
+    Books::new(superuser.clone()).await;
+    for schema in ["orders", "payments"] {
+        partition(&superuser, schema, MONTHS).await;
+    }
+    fill(&superuser, FILL, ORDERS, MONTHS).await;
+    let mut connection = superuser.acquire().await.expect("a connection");
+    execute(&mut connection, SETTINGS).await;
+    execute(&mut connection, "set enable_partition_pruning = off").await;
+    expect_flat_but_for(&[OUTBOX], &reads_of(&mut connection, statement()).await);
+
+    execute(&mut connection, "set enable_partition_pruning = on").await;
+    let explain = AssertSqlSafe(format!("explain (analyze, format json) {}", statement()));
+    let plan: Value = sqlx::raw_sql(explain).fetch_one(&mut *connection).await.expect("a plan").get(0);
+    let mut read = BTreeSet::new();
+    find_read(&plan[0]["Plan"], &mut read);
+    for table in ["order_events", "payments", "attempts"] {
+        // The month of the batch and the next one, if it goes over its end, and what is outside of all months.
+        let parts = read.iter().filter(|part| part.starts_with(&format!("{table}_"))).count();
+        assert!((1..=3).contains(&parts), "{parts} parts of {table} were looked into: {read:?}");
+    }
+}
+
+/// The tables that were looked into.
+fn find_read(node: &Value, read: &mut BTreeSet<String>) {
+    if let (Some(table), true) = (node["Relation Name"].as_str(), node["Actual Loops"].as_f64() > Some(0.0)) {
+        read.insert(table.to_owned());
+    }
+    node["Plans"].as_array().into_iter().flatten().for_each(|below| find_read(below, read));
+}
+
+fn statement() -> &'static str {
+    STATEMENT.trim_end().trim_end_matches(';')
 }
 
 /// Orders and payments, where the services see them and in the archive.
