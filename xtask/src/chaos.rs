@@ -16,9 +16,10 @@ use nix::sys::signal::Signal;
 use crate::background::{self, Life};
 use crate::services::{BROKER, DATABASE, ORDERS, PAYMENTS, name_of};
 use crate::stack::{Durability, Extent, Plan};
+use crate::standby::{SERVERS, Standby};
 use crate::state::State;
 use crate::up::{self, Profile};
-use crate::{install, nginx, paths, print, signals, state};
+use crate::{install, nginx, partition, paths, print, signals, state};
 
 mod schedule;
 
@@ -31,6 +32,7 @@ mod requests;
 
 mod aftermath;
 mod faults;
+mod nodes;
 
 mod broker;
 mod clocks;
@@ -53,6 +55,7 @@ use evidence::Evidence;
 use faults::{Counts, World};
 use links::Proxies;
 use memory::Memory;
+use nodes::Nodes;
 use report::Report;
 use resources::Holding;
 use schedule::{Fault, Kind, Targets};
@@ -76,6 +79,15 @@ pub(crate) struct Options {
     /// Processes per service
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=4))]
     replicas: u8,
+    /// Nodes of RabbitMQ, of which one is hit at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    brokers: u8,
+    /// Run a second PostgreSQL, which is promoted when the primary is killed
+    #[arg(long)]
+    standby: bool,
+    /// Partition the tables by month before anything is in them
+    #[arg(long)]
+    partitioned: bool,
     /// Clients at the same time
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u8).range(1..=32))]
     clients: u8,
@@ -105,7 +117,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     // They may hold the ports that the proxies want.
     background::end_leftovers(&stack_dir);
-    let (proxies, detours) = links::start(&stack_dir, options.replicas.into())?;
+    let (nodes, servers) = (options.nodes(), options.servers());
+    let (proxies, detours) = links::start(&stack_dir, options.replicas.into(), nodes.len(), servers.len())?;
     let clocks = options.clocks(&dir)?;
     let seed = options.seed.unwrap_or_else(seed_of_the_moment);
     let duration = Duration::try_from_secs_f32(options.minutes * 60.0).context("--minutes is out of range")?;
@@ -117,11 +130,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         binaries,
         durability: Durability::Full,
         replicas: options.replicas.into(),
+        brokers: nodes.len(),
+        standby: if options.standby { Standby::Synchronous } else { Standby::None },
         detours,
         variables: clocks.as_ref().map(Clocks::variables).unwrap_or_default(),
         ..Plan::for_tests(Extent::Whole)
     };
-    let world = World { dir: stack_dir, proxies, clocks };
+    let world = World { dir: stack_dir, proxies, nodes: Nodes::new(nodes), clocks };
     Run { options, seed, duration, signals, faults, skipped: skipped.len(), world }.with_stack(&plan)
 }
 
@@ -139,15 +154,24 @@ impl Options {
             .collect()
     }
 
+    fn nodes(&self) -> Vec<String> {
+        (1..=self.brokers.into()).map(|node| name_of(BROKER, node)).collect()
+    }
+
+    fn servers(&self) -> Vec<String> {
+        let servers = if self.standby { &SERVERS[..] } else { &[DATABASE] };
+        servers.iter().copied().map(str::to_owned).collect()
+    }
+
     fn kinds(&self) -> Vec<Kind> {
         if self.faults.is_empty() { Kind::value_variants().to_vec() } else { self.faults.clone() }
     }
 
     fn targets(&self, proxies: &Proxies) -> Targets {
-        let mut processes = vec![nginx::NAME.to_owned(), DATABASE.to_owned(), BROKER.to_owned()];
-        processes.extend(self.services());
+        let (services, nodes, servers) = (self.services(), self.nodes(), self.servers());
+        let processes = [&[nginx::NAME.to_owned()][..], &servers, &nodes, &services].concat();
         let links = proxies.keys().cloned().collect();
-        Targets { processes, services: self.services(), links, queues: broker::queues() }
+        Targets { processes, services, links, queues: broker::queues(), nodes, servers }
     }
 
     /// None where they cannot be shifted, or need not be.
@@ -166,7 +190,7 @@ impl Options {
 
     /// The command that repeats this run.
     fn replay(&self, seed: u64) -> String {
-        let Self { minutes, replicas, clients, .. } = self;
+        let Self { minutes, replicas, brokers, clients, .. } = self;
         let mut command =
             format!("cargo xtask chaos --seed {seed} --minutes {minutes} --replicas {replicas} --clients {clients}");
         if !self.faults.is_empty() {
@@ -174,9 +198,14 @@ impl Options {
             command += " --faults ";
             command += &kinds.join(",");
         }
-        if self.release {
-            command += " --release";
-        }
+        let several = format!(" --brokers {brokers}");
+        let further = [
+            (*brokers > 1, several.as_str()),
+            (self.standby, " --standby"),
+            (self.partitioned, " --partitioned"),
+            (self.release, " --release"),
+        ];
+        command.extend(further.into_iter().filter_map(|(is_given, argument)| is_given.then_some(argument)));
         command
     }
 }
@@ -217,6 +246,9 @@ impl Run<'_> {
     fn go(&self, state: &State) -> Result<ExitCode> {
         print::out(format_args!("\nseed {}, {} faults:", self.seed, self.faults.len()));
         self.faults.iter().for_each(print::out);
+        if self.options.partitioned {
+            partition::into_months(&state.postgres)?;
+        }
         let beforehand = clients::prove_life(self.seed, &state.gateway, clients::BEFORE);
         print::out("\nit begins");
         let (mut memories, faults, before) = self.rage(state)?;

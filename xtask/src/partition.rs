@@ -23,8 +23,20 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let (psql, url) = (postgres::psql()?, options.database.url()?);
-    let first = options.first.as_deref().map_or_else(String::new, |month| format!("{month}-01").replace('\'', "''"));
+    let first = options.first.as_deref().map_or_else(String::new, |month| format!("{month}-01"));
+    partition(&options.database.url()?, &first)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The tables of a system that has only begun: what comes next has a month of its own.
+pub(crate) fn into_months(url: &str) -> Result<()> {
+    let month = "select to_char(date_trunc('month', now() at time zone 'UTC'), 'YYYY-MM-DD')";
+    partition(url, probe::psql_output(&postgres::psql()?, url, &["-tAc", month])?.trim())
+}
+
+/// From this month on, if one is named.
+fn partition(url: &str, first: &str) -> Result<()> {
+    let (psql, first) = (postgres::psql()?, first.replace('\'', "''"));
     for schema in ["orders", "payments"] {
         let settings =
             format!("set role {schema}_owner; set partitions.schema = '{schema}'; set partitions.first = '{first}'");
@@ -33,8 +45,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
              where inhparent = '{schema}.{schema}'::regclass"
         );
         let statements = ["-tA", "-c", &settings, "-c", TURN, "-c", MAKE_AHEAD, "-c", &partitions];
-        let made = probe::psql_output(&psql, &url, &statements);
+        let made = probe::psql_output(&psql, url, &statements);
         print::out(made.with_context(|| format!("the tables of {schema} cannot be partitioned"))?.trim());
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask promote`: has the standby of a running stack take over.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,11 +25,17 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let dir = options.dir.open()?;
-    let running = state::running(&dir)?.with_context(|| format!("nothing runs in {}", dir.display()))?;
-    let has_standby = Plan::load(&dir)?.standby == Standby::Synchronous;
+    let [old, new] = promote(&options.dir.open()?)?;
+    print::out(format_args!("{new} takes the writes; it answers them once {old} has come back as its standby"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The old primary and the new one of the stack in a folder.
+pub(crate) fn promote(dir: &Path) -> Result<[&'static str; 2]> {
+    let running = state::running(dir)?.with_context(|| format!("nothing runs in {}", dir.display()))?;
+    let has_standby = Plan::load(dir)?.standby == Standby::Synchronous;
     ensure!(has_standby, "the stack has no standby: start it with --standby");
-    let note = Note::of(&dir)?;
+    let note = Note::of(dir)?;
     let [mut old, mut new] = note.roles();
     // A promotion that was broken off is brought to its end.
     if ask(&running, old, "select pg_is_in_recovery()").is_ok_and(|answer| answer == "t") {
@@ -40,7 +47,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     note.name(new)?;
     let began = Instant::now();
     let _no_primary = loop {
-        leftovers::end(&standby::folder(&dir, old)?);
+        leftovers::end(&standby::folder(dir, old)?);
         if let Some(lock) = note.take_lock()? {
             break lock;
         }
@@ -49,8 +56,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     };
     let promoted = ask(&running, new, "select pg_promote(true, 60)")?;
     ensure!(promoted == "t", "{new} was not promoted within a minute: see its log");
-    print::out(format_args!("{new} takes the writes; it answers them once {old} has come back as its standby"));
-    Ok(ExitCode::SUCCESS)
+    Ok([old, new])
 }
 
 /// What a query answers at one of the servers.

@@ -60,6 +60,11 @@ pub(crate) fn name_of(node: usize) -> String {
     services::name_of(services::BROKER, node)
 }
 
+/// What Erlang calls a node of that name.
+pub(crate) fn erlang_name(node: &str) -> String {
+    format!("{}@localhost", node.replacen(services::BROKER, "order-processing", 1))
+}
+
 pub(crate) fn prepare(layout: &Layout, free: &mut Ports, nodes: usize) -> Result<Broker> {
     cluster::ensure_none_is_left_out(layout, nodes)?;
     let names = free.get("epmd")?;
@@ -86,7 +91,7 @@ impl Node {
         // So were the ports of an only one always called.
         let suffix = name.strip_prefix(services::BROKER).unwrap_or_default();
         Ok(Self {
-            erlang: format!("order-processing{suffix}@localhost"),
+            erlang: erlang_name(&name),
             folder: layout.folder(&name)?,
             amqp: free.get(&format!("amqp{suffix}"))?,
             distribution: free.get(&format!("erlang-distribution{suffix}"))?,

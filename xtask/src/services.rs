@@ -76,7 +76,8 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &
             let name = name_of(service.name, replica);
             let public = free.get(&name)?;
             let admin = free.get(&format!("{name}-admin"))?;
-            let detour = |to: &str, url: &str| by_detour(url, |own| plan.detours.port(&name, to, own));
+            let detour =
+                |to, url: &str| by_detour(url, |server, own| plan.detours.port(&name, &name_of(to, server), own));
             let brokers = backing.brokers.iter().zip(1..);
             let brokers = brokers.map(|(own, node)| plan.detours.port(&name, &rabbitmq::name_of(node), *own));
             let amqp = rabbitmq::url(service.name, service.broker_password, &brokers.collect::<Vec<_>>());
@@ -118,11 +119,16 @@ pub(crate) fn name_of(service: &str, replica: usize) -> String {
     if replica == 1 { service.to_owned() } else { format!("{service}-{replica}") }
 }
 
-/// The URL with another port.
-fn by_detour(url: &str, other: impl FnOnce(u16) -> u16) -> String {
-    let Some((start, rest)) = url.rsplit_once(':') else { return url.to_owned() };
-    let (port, path) = rest.split_once('/').unwrap_or((rest, ""));
-    port.parse().map_or_else(|_| url.to_owned(), |own| format!("{start}:{}/{path}", other(own)))
+/// The URL with other ports of the servers that it names, the first of which is called 1.
+fn by_detour(url: &str, mut other: impl FnMut(usize, u16) -> u16) -> String {
+    let (login, rest) = url.rsplit_once('@').unwrap_or(("", url));
+    let (servers, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let detour = |(server, number): (&str, usize)| match server.rsplit_once(':') {
+        Some((host, port)) => port.parse().map(|own| format!("{host}:{}", other(number, own))).ok(),
+        None => None,
+    };
+    let servers: Option<Vec<_>> = servers.split(',').zip(1..).map(detour).collect();
+    servers.map_or_else(|| url.to_owned(), |servers| format!("{login}@{}/{path}", servers.join(",")))
 }
 
 /// Brings the tables of a service up to date, as their owner, before it is started.

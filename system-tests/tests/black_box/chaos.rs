@@ -91,13 +91,35 @@ const TAMPERING: &[(&str, &[&str])] = &[
 /// twenty seconds, the wiping of the broker's disk first. Other seeds are for longer runs.
 #[test]
 fn a_short_run_breaks_no_promise() {
+    run("chaos-test", &["--seed", "376", "--minutes", "0.33"]);
+}
+
+#[test]
+fn no_promise_is_broken_by_a_failover_and_the_loss_of_nodes_where_tables_are_partitioned() {
+    let faults = "kill,wipe-broker,cut-off,fail-over";
+    let several = ["--brokers", "3", "--standby", "--partitioned"];
+    let told = run(
+        "chaos-test-of-several",
+        &[&["--seed", "1", "--minutes", "0.33", "--faults", faults], &several[..]].concat(),
+    );
+    for kind in ["fail-over", "cut-off"] {
+        let struck =
+            told.lines().filter_map(|line| line.trim().strip_prefix(kind)?.split_whitespace().next()?.parse().ok());
+        assert!(struck.max() > Some(0), "there was no {kind}: {told}");
+    }
+}
+
+/// What a run tells in which no promise is broken.
+#[track_caller]
+fn run(name: &str, arguments: &[&str]) -> String {
     let _alone = stack::alone();
-    let dir = stack::dir().with_file_name("chaos-test");
+    let dir = stack::dir().with_file_name(name);
     let mut chaos = Command::new(stack::xtask());
-    chaos.args(["chaos", "--seed", "376", "--minutes", "0.33", "--binaries"]).arg(stack::binaries());
-    let output = chaos.arg("--dir").arg(dir).output().expect("xtask can be run");
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    chaos.arg("chaos").args(arguments).arg("--binaries").arg(stack::binaries()).arg("--dir").arg(dir);
+    let output = chaos.output().expect("xtask can be run");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
 }
 
 #[sqlx::test(migrations = false)]

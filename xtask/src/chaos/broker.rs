@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::services::{ORDERS, PAYMENTS};
+use crate::rabbitmq;
+use crate::services::{BROKER, ORDERS, PAYMENTS};
 
 /// What hangs for longer speaks to a broker that is frozen or starting.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,20 +35,37 @@ pub(crate) fn is_dead(queue: &str) -> bool {
 }
 
 pub(crate) fn delete_queue(dir: &Path, queue: &str) -> Result<()> {
-    control(dir, &["-q", "delete_queue", queue]).map(drop)
+    control(dir, BROKER, &["-q", "delete_queue", queue]).map(drop)
 }
 
-pub(crate) fn raise_memory_alarm(dir: &Path) -> Result<()> {
-    control(dir, &["-q", "set_vm_memory_high_watermark", TOO_LITTLE]).map(drop)
+pub(crate) fn raise_memory_alarm(dir: &Path, node: &str) -> Result<()> {
+    control(dir, node, &["-q", "set_vm_memory_high_watermark", TOO_LITTLE]).map(drop)
 }
 
-pub(crate) fn clear_memory_alarm(dir: &Path) -> Result<()> {
-    control(dir, &["-q", "set_vm_memory_high_watermark", ENOUGH]).map(drop)
+pub(crate) fn clear_memory_alarm(dir: &Path, node: &str) -> Result<()> {
+    control(dir, node, &["-q", "set_vm_memory_high_watermark", ENOUGH]).map(drop)
+}
+
+/// The connections of a node to these others are closed, and none can be opened: they do not know each other's cookies any
+/// more. Clients reach it as before.
+pub(crate) fn cut_off(dir: &Path, node: &str, others: &[String]) -> Result<()> {
+    for_each(dir, node, others, "erlang:set_cookie(Other, cut_off), erlang:disconnect_node(Other)")
+}
+
+pub(crate) fn mend(dir: &Path, node: &str, others: &[String]) -> Result<()> {
+    for_each(dir, node, others, "erlang:set_cookie(Other, erlang:get_cookie())")
+}
+
+/// Has a node do something about each of some others.
+fn for_each(dir: &Path, node: &str, others: &[String], doing: &str) -> Result<()> {
+    let others: Vec<_> = others.iter().map(|other| format!("'{}'", rabbitmq::erlang_name(other))).collect();
+    let done = format!("[begin {doing} end || Other <- [{}]].", others.join(","));
+    control(dir, node, &["-q", "eval", &done]).map(drop)
 }
 
 /// How many messages each queue has, whoever holds them.
 pub(crate) fn messages(dir: &Path) -> Result<Vec<(String, u64)>> {
-    let listed = control(dir, &["-q", "--no-table-headers", "list_queues", "name", "messages"])?;
+    let listed = control(dir, BROKER, &["-q", "--no-table-headers", "list_queues", "name", "messages"])?;
     let row = |line: &str| {
         let (name, messages) = line.split_once('\t')?;
         Some((name.to_owned(), messages.trim().parse().ok()?))
@@ -55,8 +73,8 @@ pub(crate) fn messages(dir: &Path) -> Result<Vec<(String, u64)>> {
     listed.lines().map(|line| row(line).with_context(|| format!("not a queue: {line}"))).collect()
 }
 
-fn control(dir: &Path, arguments: &[&str]) -> Result<String> {
-    let mut command = Command::new(dir.join("rabbitmq/ctl"));
+fn control(dir: &Path, node: &str, arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new(dir.join(node).join("ctl"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().context("rabbitmqctl cannot be run")?;
     let deadline = Instant::now() + PATIENCE;

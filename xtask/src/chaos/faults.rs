@@ -1,8 +1,7 @@
 //! Faults on a running stack: how each begins and how it is taken back.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -12,24 +11,28 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::broker;
 use super::clocks::Clocks;
 use super::links::Proxies;
+use super::nodes::Nodes;
 use super::proxy::{Mode, Proxy};
 use super::schedule::{Ending, Fault, Kind, Strike};
-use crate::services::BROKER;
-use crate::state::{Phase, Process, State};
-use crate::{leftovers, postgres, print, state};
+use crate::standby::{self, Note, SERVERS};
+use crate::state::State;
+use crate::{leftovers, postgres, print, promote, state};
 
 const LATE: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 const PILE_UP: Duration = Duration::from_millis(1500);
-const PATIENCE_FOR_BROKER: Duration = Duration::from_secs(15);
+const PATIENCE_FOR_BROKER: Duration = Duration::from_secs(30);
+/// A standby is promoted only once it has all that was answered, and that may have to come back first.
+const PATIENCE_FOR_STANDBY: Duration = Duration::from_mins(1);
 
 /// What faults act on.
 pub(crate) struct World {
     pub(crate) dir: PathBuf,
     pub(crate) proxies: Proxies,
+    pub(crate) nodes: Nodes,
     pub(crate) clocks: Option<Clocks>,
 }
 
@@ -89,6 +92,7 @@ pub(crate) fn sleep_until(moment: Instant, stop: &AtomicBool) {
 impl World {
     /// From the beginning of a fault to its end.
     fn suffer(&self, fault: &Fault, stop: &AtomicBool) -> Result<()> {
+        let _turn = self.turn(&fault.target, stop)?;
         let over = Instant::now() + fault.lasts;
         let wait = || sleep_until(over, stop);
         match fault.strike {
@@ -120,20 +124,11 @@ impl World {
                 self.proxy(&fault.target)?.reset();
                 self.change(&fault.target, Mode::Refuse, wait).map(drop)
             }
-            Strike::WipeBroker(deaf) => self.while_deaf(deaf, || self.wipe_broker()),
-            Strike::DeleteQueue => {
-                self.wait_for_broker()?;
-                let consumer = broker::consumer_of(&fault.target);
-                self.while_deaf(consumer, || broker::delete_queue(&self.dir, &fault.target))
-            }
-            Strike::MemoryAlarm => {
-                self.wait_for_broker()?;
-                broker::raise_memory_alarm(&self.dir)?;
-                wait();
-                // Should the broker be down now, it comes back without the alarm.
-                drop(broker::clear_memory_alarm(&self.dir));
-                Ok(())
-            }
+            Strike::WipeBroker(deaf) => self.while_deaf(deaf, || self.wipe(&fault.target)),
+            Strike::DeleteQueue => self.delete_queue(&fault.target),
+            Strike::MemoryAlarm => self.memory_alarm(&fault.target, wait),
+            Strike::CutOff => self.cut_off(&fault.target, wait),
+            Strike::FailOver => self.fail_over(),
             Strike::ShiftClock(seconds) => {
                 let clocks = self.clocks.as_ref().context("clocks cannot be shifted here")?;
                 clocks.shift(&fault.target, seconds)?;
@@ -146,12 +141,7 @@ impl World {
     /// Takes back whatever may still be wrong. Processes that died are started again by the supervisor.
     pub(crate) fn heal(&self) -> Result<()> {
         self.thaw()?;
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while let Err(problem) = broker::clear_memory_alarm(&self.dir) {
-            ensure!(Instant::now() < deadline, "the broker does not come back: {problem:#}");
-            thread::sleep(Duration::from_millis(200));
-        }
-        Ok(())
+        until_done(PATIENCE_FOR_BROKER, || self.clear_memory_alarms()).context("the broker does not come back")
     }
 
     /// Lets every process and every link go on.
@@ -168,20 +158,27 @@ impl World {
         Ok(())
     }
 
-    fn signal(&self, process: &str, signal: Signal) -> Result<()> {
+    pub(super) fn signal(&self, process: &str, signal: Signal) -> Result<()> {
         Ok(kill(self.pid_of(process)?, signal)?)
+    }
+
+    /// As an operator would do it, who tries until it is done.
+    fn fail_over(&self) -> Result<()> {
+        let [primary, _] = Note::of(&self.dir)?.roles();
+        self.signal(primary, Signal::SIGKILL)?;
+        until_done(PATIENCE_FOR_STANDBY, || promote::promote(&self.dir).map(drop))
     }
 
     /// The children stop after their parent, which can make no more of them.
     fn freeze(&self, process: &str) -> Result<Vec<Pid>> {
         kill(self.pid_of(process)?, Signal::SIGSTOP)?;
-        let all = leftovers::below(&self.folder_of(process));
+        let all = leftovers::below(&self.folder_of(process)?);
         send(&all, Signal::SIGSTOP);
         Ok(all)
     }
 
     /// All replicas of a service are frozen, so that what is meant for them piles up and can be lost.
-    fn while_deaf(&self, service: &str, act: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub(super) fn while_deaf(&self, service: &str, act: impl FnOnce() -> Result<()>) -> Result<()> {
         let state = self.state()?;
         let replicas = state.processes.iter().filter(|process| process.name.starts_with(service));
         // One that is down does not listen either.
@@ -190,36 +187,6 @@ impl World {
         let outcome = act();
         send(&frozen, Signal::SIGCONT);
         outcome
-    }
-
-    /// The supervisor stands still meanwhile: it would start the broker again before its folder is empty.
-    fn wipe_broker(&self) -> Result<()> {
-        let state = self.state()?;
-        let supervisor = Pid::from_raw(state.supervisor.context("the stack has no supervisor")?);
-        kill(supervisor, Signal::SIGSTOP)?;
-        let outcome = self.kill_and_wipe_broker();
-        kill(supervisor, Signal::SIGCONT)?;
-        outcome
-    }
-
-    fn kill_and_wipe_broker(&self) -> Result<()> {
-        self.signal(BROKER, Signal::SIGKILL)?;
-        let folder = self.folder_of(BROKER);
-        leftovers::end(&folder);
-        let data = folder.join("data");
-        fs::remove_dir_all(&data)?;
-        Ok(fs::create_dir(data)?)
-    }
-
-    /// What only a running broker can suffer waits for it.
-    fn wait_for_broker(&self) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE_FOR_BROKER;
-        let runs = |process: &Process| process.name == BROKER && process.state == Phase::Running;
-        while !self.state()?.processes.iter().any(runs) {
-            ensure!(Instant::now() < deadline, "the broker does not run");
-            thread::sleep(Duration::from_millis(50));
-        }
-        Ok(())
     }
 
     fn change(&self, link: &str, mode: Mode, wait: impl FnOnce()) -> Result<&Proxy> {
@@ -245,7 +212,8 @@ impl World {
             let state = self.state()?;
             let pid = state.processes.iter().find(|candidate| candidate.name == process).and_then(|found| found.pid);
             let pid = pid.map(|pid| Pid::from_raw(pid.cast_signed()));
-            if let Some(pid) = pid.filter(|pid| leftovers::below(&self.folder_of(process)).contains(pid)) {
+            let in_place = leftovers::below(&self.folder_of(process)?);
+            if let Some(pid) = pid.filter(|pid| in_place.contains(pid)) {
                 return Ok(pid);
             }
             ensure!(Instant::now() < deadline, "{process} does not run");
@@ -253,14 +221,19 @@ impl World {
         }
     }
 
-    fn folder_of(&self, process: &str) -> PathBuf {
-        folder_of(&self.dir, process)
+    fn folder_of(&self, process: &str) -> Result<PathBuf> {
+        if SERVERS.contains(&process) { standby::folder(&self.dir, process) } else { Ok(self.dir.join(process)) }
     }
 }
 
-fn folder_of(dir: &Path, process: &str) -> PathBuf {
-    let elsewhere = postgres::elsewhere(dir).pop().filter(|_| process == crate::services::DATABASE);
-    elsewhere.unwrap_or_else(|| dir.join(process))
+/// Tries again until it succeeds.
+pub(super) fn until_done(patience: Duration, act: impl Fn() -> Result<()>) -> Result<()> {
+    let deadline = Instant::now() + patience;
+    while let Err(problem) = act() {
+        ensure!(Instant::now() < deadline, "{problem:#}");
+        thread::sleep(LOOK_AGAIN);
+    }
+    Ok(())
 }
 
 fn send(pids: &[Pid], signal: Signal) {
@@ -273,7 +246,7 @@ fn send(pids: &[Pid], signal: Signal) {
 /// What each understands as the wish to end in order.
 fn orderly_stop(process: &str) -> Signal {
     match process {
-        "postgres" => Signal::SIGINT,
+        "postgres" | "postgres-2" => Signal::SIGINT,
         "gateway" => Signal::SIGQUIT,
         _ => Signal::SIGTERM,
     }

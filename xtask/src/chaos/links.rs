@@ -16,25 +16,26 @@ use crate::{nginx, state};
 /// The proxies by the names of their links.
 pub(crate) type Proxies = BTreeMap<String, Proxy>;
 
-/// Starts a proxy on every link, before there is anything that it leads to.
-pub(crate) fn start(dir: &Path, replicas: usize) -> Result<(Proxies, Detours)> {
+/// Starts a proxy on every link, before there is anything that it leads to. The service's own processes, the nodes of the
+/// broker and the database servers are so many.
+pub(crate) fn start(dir: &Path, replicas: usize, nodes: usize, servers: usize) -> Result<(Proxies, Detours)> {
     let mut free = Ports::load(dir);
     let (mut proxies, mut detours) = (Proxies::new(), Detours::default());
     for service in [ORDERS, PAYMENTS] {
         for replica in 1..=replicas {
             let name = name_of(service, replica);
-            let mut links = vec![
-                (nginx::NAME, name.as_str(), name.as_str()),
-                (name.as_str(), DATABASE, DATABASE),
-                (name.as_str(), BROKER, BROKER),
-            ];
+            let from_it =
+                |to: &str, process: &str, number| (name.clone(), name_of(to, number), name_of(process, number));
+            let mut links = vec![(nginx::NAME.to_owned(), name.clone(), name.clone())];
+            links.extend((1..=servers).map(|server| from_it(DATABASE, DATABASE, server)));
+            links.extend((1..=nodes).map(|node| from_it(BROKER, BROKER, node)));
             if service == PAYMENTS {
-                links.push((name.as_str(), PROCESSOR, DATABASE));
+                links.extend((1..=servers).map(|server| from_it(PROCESSOR, DATABASE, server)));
             }
             for (from, to, process) in links {
                 let link = format!("{from}->{to}");
                 let port = free.get(&link)?;
-                proxies.insert(link.clone(), Proxy::start(port, port_of(dir, process))?);
+                proxies.insert(link.clone(), Proxy::start(port, port_of(dir, &process))?);
                 detours.0.insert(link, port);
             }
         }

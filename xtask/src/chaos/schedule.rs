@@ -31,14 +31,18 @@ pub(crate) enum Kind {
     Forget,
     /// A link is cut and cannot be opened again
     Refuse,
-    /// kill -9 of the broker, whose disk is empty when it comes back
+    /// kill -9 of a node of the broker, whose disk is empty when it comes back
     WipeBroker,
-    /// A queue is deleted with all that is in it
+    /// With one node of the broker: a queue is deleted with all that is in it
     DeleteQueue,
     /// The broker takes no messages for want of memory
     MemoryAlarm,
     /// The clock of a service is wrong
     ShiftClock,
+    /// With several nodes of the broker: one is cut off from the others, and clients reach it still
+    CutOff,
+    /// With a standby: kill -9 of the primary, and the standby is promoted
+    FailOver,
 }
 
 /// What is done to a target.
@@ -58,6 +62,8 @@ pub(crate) enum Strike {
     MemoryAlarm,
     /// By so many seconds, forwards or back.
     ShiftClock(i64),
+    CutOff,
+    FailOver,
 }
 
 /// What becomes of the connections in a black hole.
@@ -84,13 +90,18 @@ pub(crate) struct Targets {
     pub(crate) services: Vec<String>,
     pub(crate) links: Vec<String>,
     pub(crate) queues: Vec<String>,
+    /// The nodes of the broker.
+    pub(crate) nodes: Vec<String>,
+    /// The database servers.
+    pub(crate) servers: Vec<String>,
 }
 
-/// Every kind comes up once before any comes up again, and so does every target of a kind: a short run has some of
-/// everything, a long one all of it.
+/// Every kind that there is a target for comes up once before any comes up again, and so does every target of a kind: a
+/// short run has some of everything, a long one all of it.
 pub(crate) fn draw(seed: u64, duration: Duration, kinds: &[Kind], targets: &Targets) -> Vec<Fault> {
     let mut random = Random::new(seed, STREAM);
-    let mut decks: Vec<_> = kinds.iter().map(|kind| (*kind, Vec::new())).collect();
+    let possible = kinds.iter().filter(|kind| !targets.of(**kind).is_empty());
+    let mut decks: Vec<_> = possible.map(|kind| (*kind, Vec::new())).collect();
     let mut faults = Vec::new();
     let mut at = CALM;
     while at < duration && !decks.is_empty() {
@@ -117,9 +128,14 @@ impl Targets {
         match kind {
             Kind::Kill | Kind::Freeze | Kind::Terminate => self.processes.clone(),
             Kind::Reset | Kind::Latency | Kind::BlackHole | Kind::Forget | Kind::Refuse => self.links.clone(),
-            Kind::WipeBroker | Kind::MemoryAlarm => vec!["rabbitmq".to_owned()],
+            Kind::WipeBroker | Kind::MemoryAlarm => self.nodes.clone(),
+            // Of a queue that is declared again at once, RabbitMQ 3.10 may leave a node out for good.
+            Kind::DeleteQueue if self.nodes.len() > 1 => Vec::new(),
             Kind::DeleteQueue => self.queues.clone(),
             Kind::ShiftClock => self.services.clone(),
+            // Alone it is cut off from nobody, and nobody takes over from it.
+            Kind::CutOff => Some(&self.nodes).filter(|nodes| nodes.len() > 1).cloned().unwrap_or_default(),
+            Kind::FailOver => self.servers.get(1).map(|_| "the primary".to_owned()).into_iter().collect(),
         }
     }
 }
@@ -150,6 +166,8 @@ fn detail(kind: Kind, random: &mut Random) -> (Strike, Duration) {
             let shift = if random.happens(50) { seconds } else { -seconds };
             (Strike::ShiftClock(shift), random.millis(4_000, 12_000))
         }
+        Kind::CutOff => (Strike::CutOff, random.millis(2_000, 8_000)),
+        Kind::FailOver => (Strike::FailOver, moment),
     }
 }
 
@@ -184,29 +202,45 @@ mod tests {
 
     use super::*;
 
-    fn schedule(seed: u64, seconds: u64) -> Vec<Fault> {
+    fn targets() -> Targets {
         let names = |names: &[&str]| names.iter().copied().map(str::to_owned).collect();
-        let targets = Targets {
+        Targets {
             processes: names(&["gateway", "postgres"]),
             services: names(&["orders-service"]),
             links: names(&["orders-service->postgres", "orders-service->rabbitmq"]),
             queues: names(&["payment-create-event"]),
-        };
-        draw(seed, Duration::from_secs(seconds), Kind::value_variants(), &targets)
+            nodes: names(&["rabbitmq", "rabbitmq-2"]),
+            servers: names(&["postgres", "postgres-2"]),
+        }
+    }
+
+    fn schedule(seed: u64, seconds: u64, targets: &Targets) -> Vec<Fault> {
+        draw(seed, Duration::from_secs(seconds), Kind::value_variants(), targets)
     }
 
     #[test]
     fn a_seed_repeats_its_schedule() {
-        let text = |seed| schedule(seed, 60).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let text = |seed| schedule(seed, 60, &targets()).iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(text(1), text(1));
         assert_ne!(text(1), text(2));
     }
 
     #[test]
     fn a_minute_has_every_kind_and_nothing_outlasts_it() {
-        let faults = schedule(3, 60);
+        let faults = schedule(3, 60, &targets());
         let kinds: BTreeSet<_> = faults.iter().map(|fault| fault.kind).collect();
-        assert_eq!(kinds.len(), Kind::value_variants().len());
+        assert_eq!(kinds.len(), Kind::value_variants().len() - 1, "of several nodes, none forgets a queue");
         assert!(faults.iter().all(|fault| fault.at + fault.lasts <= Duration::from_mins(1)));
+    }
+
+    #[test]
+    fn a_node_or_server_that_is_alone_is_neither_cut_off_nor_taken_over_from() {
+        let mut alone = targets();
+        alone.nodes.truncate(1);
+        alone.servers.truncate(1);
+        let faults = schedule(3, 60, &alone);
+        let kinds: BTreeSet<_> = faults.iter().map(|fault| fault.kind).collect();
+        assert_eq!(kinds.len(), Kind::value_variants().len() - 2);
+        assert!(!kinds.contains(&Kind::CutOff) && !kinds.contains(&Kind::FailOver));
     }
 }
