@@ -18,7 +18,7 @@ use crate::bench::books::Books;
 use crate::stack::{Durability, Extent, Plan};
 use crate::state::{self, State};
 use crate::up::{self, Profile};
-use crate::{install, paths, print, retire, signals};
+use crate::{install, partition, paths, print, retire, signals};
 
 mod clients;
 mod curves;
@@ -52,6 +52,9 @@ pub(crate) struct Options {
     /// Orders a second
     #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rate: u32,
+    /// Partition the tables by month before anything is in them
+    #[arg(long)]
+    partitioned: bool,
     /// Run the services from this folder instead of building them
     #[arg(long, value_name = "FOLDER")]
     binaries: Option<PathBuf>,
@@ -80,11 +83,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     background::end_leftovers(&stack);
     let plan = Plan { binaries, durability: Durability::Full, ..Plan::for_tests(Extent::Whole) };
     let picture = options.picture.clone().unwrap_or_else(|| dir.join("soak.svg"));
-    Run { rate: options.rate, length, signals, picture }.with_stack(&stack, &plan)
+    Run { rate: options.rate, partitioned: options.partitioned, length, signals, picture }.with_stack(&stack, &plan)
 }
 
 struct Run {
     rate: u32,
+    partitioned: bool,
     length: Duration,
     signals: Receiver<Signal>,
     picture: PathBuf,
@@ -104,6 +108,9 @@ impl Run {
 
     fn go(&self, state: &State) -> Result<ExitCode> {
         let (rate, length) = (self.rate, self.length);
+        if self.partitioned {
+            partition::into_months(&state.postgres)?;
+        }
         clients::wait_for_first_payment(&state.gateway)?;
         print::out(format_args!("\n{rate} orders a second for {} min", length.as_secs_f32() / 60.0));
         let books = Books { url: state.postgres.clone() };
