@@ -66,37 +66,40 @@ impl Archive {
     }
 }
 
+/// Streams from the primary, which is another one after a failover and has no slot then. Its arguments: the folder, and the
+/// program with what it is always told.
+const SCRIPT: &str = r#"
+set -e
+folder=$1
+shift
+"$@" --create-slot --if-not-exists
+exec "$@" --directory "$folder" --synchronous --status-interval=1 --no-loop
+"#;
+
 /// What streams the log of this database, for as long as the stack runs.
-pub(crate) fn prepare(layout: &Layout, database: &str, archive: &Archive) -> Result<[Part; 2]> {
+pub(crate) fn prepare(layout: &Layout, database: &str, primary: &str, archive: &Archive) -> Result<Part> {
     archive.open()?;
     let programs = postgres::programs().context("PostgreSQL is not installed")?;
-    let log = archive.log().to_str().context("the path of the archive is not UTF-8")?.to_owned();
-    let common = ["--dbname".to_owned(), database.to_owned(), "--slot".to_owned(), SLOT.to_owned()];
-    let part = |name: &str, args: &[&str], ready| -> Result<Part> {
-        Ok(Part {
-            name: name.to_owned(),
-            stage: Stage::Database,
-            listed: false,
-            folder: layout.folder(name)?,
-            program: programs.join("pg_receivewal"),
-            args: common.iter().cloned().chain(args.iter().map(|argument| (*argument).to_owned())).collect(),
-            environment: Environment::Own,
-            variables: Vec::new(),
-            user: postgres::user(),
-            ports: Vec::new(),
-            log: layout.log(name),
-            needs: vec!["postgres".to_owned()],
-            ready,
-            stop: Signal::SIGTERM,
-            patience: Duration::from_secs(5),
-            orphaned: Signal::SIGKILL,
-        })
-    };
-    let slot = part("archive-slot", &["--create-slot", "--if-not-exists"], Probe::Ended)?;
-    let psql = programs.join("psql");
-    let streaming = Probe::Archiving { psql, url: database.to_owned() };
-    let mut stream = part("archive", &["--directory", &log, "--synchronous", "--status-interval=1"], streaming)?;
-    stream.listed = true;
-    stream.needs = vec![slot.name.clone()];
-    Ok([slot, stream])
+    let text = |path: &Path| path.to_str().map(str::to_owned).context("the path of the archive is not UTF-8");
+    let (log, receiver) = (text(&archive.log())?, text(&programs.join("pg_receivewal"))?);
+    let args = ["-c", SCRIPT, "sh", &log, &receiver, "--dbname", database, "--slot", SLOT];
+    let name = "archive";
+    Ok(Part {
+        name: name.to_owned(),
+        stage: Stage::Database,
+        listed: true,
+        folder: layout.folder(name)?,
+        program: "sh".into(),
+        args: args.map(str::to_owned).into(),
+        environment: Environment::Own,
+        variables: Vec::new(),
+        user: postgres::user(),
+        ports: Vec::new(),
+        log: layout.log(name),
+        needs: vec![primary.to_owned()],
+        ready: Probe::Archiving { psql: programs.join("psql"), url: database.to_owned() },
+        stop: Signal::SIGTERM,
+        patience: Duration::from_secs(5),
+        orphaned: Signal::SIGKILL,
+    })
 }

@@ -145,9 +145,10 @@ pub(crate) fn prepare(dir: &Path, plan: &Plan) -> Result<Stack> {
 
     let database = postgres::prepare(&layout, &mut free, plan)?;
     let postgres = database.url.clone();
-    let archive = plan.archive.as_deref().map(|folder| archive::prepare(&layout, &postgres, &Archive::at(folder)));
     let mut parts = database.servers;
-    parts.extend(archive.transpose()?.into_iter().flatten());
+    if let Some(folder) = &plan.archive {
+        parts.push(archive::prepare(&layout, &postgres, &parts[0].name, &Archive::at(folder))?);
+    }
     let (mut amqp, mut brokers) = (String::new(), Vec::new());
     let mut gateway = String::new();
     if plan.extent >= Extent::Backing {

@@ -75,7 +75,7 @@ struct Copies {
     #[arg(long, env = "STACK_ARCHIVE", value_name = "FOLDER")]
     archive: Option<PathBuf>,
     /// Run a second PostgreSQL that has all that is answered, and takes over with `promote`
-    #[arg(long, conflicts_with = "archive")]
+    #[arg(long)]
     standby: bool,
 }
 

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::client::{EMPTY_CARD, GOOD_CARD, User};
 use crate::database::{self, Books};
 use crate::own_stack::OwnStack;
+use crate::polling::eventually;
 use crate::reconciliation::Reconciliation;
 use crate::stack;
 
@@ -61,6 +62,43 @@ fn a_lost_system_comes_back_as_it_was_at_the_moment_that_is_asked_for() {
     Reconciliation::once_settled_in(&restored.now().postgres);
     drop(restored);
     OwnStack::erase("restored-stack");
+    fs::remove_dir_all(archive).expect("the archive is removed");
+}
+
+#[test]
+fn what_was_answered_before_and_after_a_failover_is_restored_from_one_archive() {
+    let archive = Path::new("/var/tmp").join(format!("order-processing-archive-{}", Uuid::new_v4()));
+    let folder = archive.to_str().expect("a path");
+    let name = "archived-failover-stack";
+    let lost = OwnStack::start_from(name, &["--fresh", "--standby", "--archive", folder], &[]);
+    let dir = lost.dir().to_str().expect("a path").to_owned();
+    let user = User::demo().at(&lost.now().gateway);
+    xtask(&["partition", "--dir", &dir]);
+    xtask(&["backup", "--dir", &dir]);
+    let before = user.place_order();
+    lost.now().process("postgres").kill();
+    xtask(&["promote", "--dir", &dir]);
+    let after = eventually("an order is placed", || {
+        let answer = user.send("POST", "/api/orders", &json!({"bill": 62243}));
+        answer.id().filter(|_| answer.status == 201).ok_or_else(|| format!("{answer:?}"))
+    });
+    let moment = moment_after(&lost.once_all_run().postgres);
+    let too_late = user.place_order();
+    drop(lost);
+    OwnStack::erase(name);
+
+    let name = "restored-failover-stack";
+    OwnStack::erase(name);
+    let dir = OwnStack::folder(name);
+    xtask(&["restore", "--archive", folder, "--dir", dir.to_str().expect("a path"), "--time", &moment]);
+    let restored = OwnStack::resume(name);
+    let user = User::demo().at(&restored.now().gateway);
+    for (order, status) in [(before, 200), (after, 200), (too_late, 404)] {
+        assert_eq!(user.get(&format!("/api/orders/{order}")).status, status, "{order}");
+    }
+    Reconciliation::once_settled_in(&restored.now().postgres);
+    drop(restored);
+    OwnStack::erase(name);
     fs::remove_dir_all(archive).expect("the archive is removed");
 }
 
