@@ -24,14 +24,14 @@ use crate::{install, nginx, partition, paths, print, signals, state};
 mod schedule;
 
 mod client;
-mod clients;
+pub(crate) mod clients;
 mod hearing;
 mod judge;
-mod memory;
+pub(crate) mod memory;
 mod requests;
 
-mod aftermath;
-mod faults;
+pub(crate) mod aftermath;
+pub(crate) mod faults;
 mod nodes;
 
 mod broker;
@@ -39,13 +39,13 @@ mod clocks;
 mod links;
 mod proxy;
 
-mod books;
+pub(crate) mod books;
 mod cards;
-mod evidence;
+pub(crate) mod evidence;
 mod resources;
 mod verdict;
 
-mod report;
+pub(crate) mod report;
 
 mod random;
 
@@ -61,8 +61,26 @@ use resources::Holding;
 use schedule::{Fault, Kind, Targets};
 
 /// So short that every order comes to its end within a run.
-const DELIVERY_DELAY: &str = "2s";
-const UNPAID_EXPIRY: &str = "20s";
+const TIMERS: Timers = Timers { delivery_delay: "2s", unpaid_expiry: "20s" };
+
+/// How soon the services have an order come to its end.
+pub(crate) struct Timers {
+    pub(crate) delivery_delay: &'static str,
+    pub(crate) unpaid_expiry: &'static str,
+}
+
+impl Timers {
+    /// What services have to be told to have these, and the clients for users.
+    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
+        let tokens: Vec<_> = requests::USERS.iter().map(|user| format!("{}={}", user.token, user.id)).collect();
+        vec![
+            ("DELIVERY_DELAY", self.delivery_delay.to_owned()),
+            ("UNPAID_EXPIRY", self.unpaid_expiry.to_owned()),
+            ("AUTH_MODE", "demo".to_owned()),
+            ("AUTH_DEMO_TOKENS", tokens.join(",")),
+        ]
+    }
+}
 
 /// Exits with 0 only if every invariant holds.
 #[derive(clap::Args)]
@@ -227,14 +245,7 @@ impl Run<'_> {
         let dir = self.world.dir.clone();
         plan.save(&dir)?;
         print::out(format_args!("starting in {}", dir.display()));
-        let tokens: Vec<_> = requests::USERS.iter().map(|user| format!("{}={}", user.token, user.id)).collect();
-        let settings = [
-            ("DELIVERY_DELAY", DELIVERY_DELAY.to_owned()),
-            ("UNPAID_EXPIRY", UNPAID_EXPIRY.to_owned()),
-            ("AUTH_MODE", "demo".to_owned()),
-            ("AUTH_DEMO_TOKENS", tokens.join(",")),
-        ];
-        let mut stack = background::start(&dir, Life::Ours, &settings)?;
+        let mut stack = background::start(&dir, Life::Ours, &TIMERS.settings())?;
         let outcome = stack.wait_until_ready(&self.signals).and_then(|state| self.go(&state));
         // Nothing may be frozen when it is asked to stop.
         let healed = self.world.thaw();
@@ -257,7 +268,9 @@ impl Run<'_> {
         let mut aftermath = aftermath::wait_for_quiet(self.seed, &self.world, &books, &self.signals)?;
         memories.extend([beforehand, std::mem::take(&mut aftermath.afterwards)]);
         let evidence =
-            Evidence { world: &self.world, books: &books, aftermath: &aftermath, memories: &memories, before };
+            Evidence { world: &self.world, books: &books, timers: &TIMERS, aftermath: &aftermath, memories: &memories };
+        let mut checks = evidence.checks()?;
+        checks.extend(evidence.resources(&before)?);
         let report = Report {
             replay: self.options.replay(self.seed),
             logs: self.world.dir.join("log").display().to_string(),
@@ -265,7 +278,7 @@ impl Run<'_> {
             faults,
             memories: &memories,
             aftermath: &aftermath,
-            checks: evidence.checks()?,
+            checks,
         };
         let text = report.text();
         print::out(&text);

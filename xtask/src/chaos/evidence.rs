@@ -10,7 +10,7 @@ use super::faults::World;
 use super::memory::{Memory, Rule};
 use super::report::Check;
 use super::resources::{self, Holding};
-use super::{DELIVERY_DELAY, UNPAID_EXPIRY, broker, verdict};
+use super::{Timers, broker, verdict};
 use crate::postgres;
 
 /// The default of `DATABASE_MAX_CONNECTIONS`.
@@ -20,27 +20,27 @@ const POOL: u64 = 16;
 pub(crate) struct Evidence<'a> {
     pub(crate) world: &'a World,
     pub(crate) books: &'a Books,
+    /// Those of the services.
+    pub(crate) timers: &'a Timers,
     pub(crate) aftermath: &'a Aftermath,
     pub(crate) memories: &'a [Memory],
-    /// What the services held before the first fault.
-    pub(crate) before: Vec<Holding>,
 }
 
 impl Evidence<'_> {
+    /// All but what the services hold.
     pub(crate) fn checks(&self) -> Result<Vec<Check>> {
         let mut checks = self.told_to_clients();
         checks.extend(verdict::promises(self.memories, &self.books.placed()?));
         checks.push(self.settled());
         let settings = [
             ("chaos.healed_at", self.aftermath.well_at.as_str()),
-            ("chaos.delivery_delay", DELIVERY_DELAY),
-            ("chaos.unpaid_expiry", UNPAID_EXPIRY),
+            ("chaos.delivery_delay", self.timers.delivery_delay),
+            ("chaos.unpaid_expiry", self.timers.unpaid_expiry),
         ];
         checks.extend(self.books.invariants(&settings)?);
         checks.push(self.books.reconciled()?);
         checks.extend(self.queues()?);
         checks.push(self.no_card());
-        checks.extend(self.resources()?);
         Ok(checks)
     }
 
@@ -88,7 +88,8 @@ impl Evidence<'_> {
         Check::of("no log, table or queue file has a card (KiB)", search.bytes / 1024, search.found)
     }
 
-    fn resources(&self) -> Result<Vec<Check>> {
+    /// Compared with what the services held before the first fault.
+    pub(crate) fn resources(&self, before: &[Holding]) -> Result<Vec<Check>> {
         let after = resources::held_by_services(&self.world.state()?);
         let replicas = after.len() as u64 / 2;
         let sessions = self.books.sessions()?;
@@ -98,7 +99,7 @@ impl Evidence<'_> {
             Check::of(
                 "threads and files of the services are what they were",
                 after.len() as u64,
-                resources::grown(&self.before, &after),
+                resources::grown(before, &after),
             ),
             Check::of(
                 "no more connections to the database than the pools may have",

@@ -158,7 +158,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn signal(&self, process: &str, signal: Signal) -> Result<()> {
+    pub(crate) fn signal(&self, process: &str, signal: Signal) -> Result<()> {
         Ok(kill(self.pid_of(process)?, signal)?)
     }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::client::{Client, lock};
 use super::judge::{self, Action};
-use super::memory::{Promise, Rule};
+use super::memory::{Heard, Promise, Rule};
 use super::requests::{self, Answer, HANGS_AFTER, Request, USERS};
 
 impl Client<'_> {
@@ -71,13 +71,13 @@ impl Client<'_> {
         let answer = match outcome {
             Ok(answer) => answer,
             Err(problem) => {
-                self.count(
-                    action,
-                    if requests::is_refusal(&problem) { "no connection" } else { "no answer" }.to_owned(),
-                );
+                let nothing = if requests::is_refusal(&problem) { "no connection" } else { "no answer" };
+                self.hear(Some(format!("{what}: {nothing}: {problem}")));
+                self.count(action, nothing.to_owned());
                 return None;
             }
         };
+        self.hear(judge::is_refusal(&answer).then(|| format!("{what}: {}", answer.name())));
         self.count(action, answer.name());
         if let Some(complaint) = judge::complaint(action, &answer) {
             self.complain(Rule::Answer, &format!("{what}: the answer {} {complaint}: {}", answer.name(), answer.body));
@@ -96,6 +96,10 @@ impl Client<'_> {
                 self.complain(Rule::Version, &format!("{what}: {name} went back from version {before} to {version}"));
             }
         }
+    }
+
+    fn hear(&mut self, refusal: Option<String>) {
+        self.memory.heard.push(Heard { at: Instant::now(), refusal });
     }
 
     pub(super) fn count(&mut self, action: Action, answer: String) {

@@ -101,6 +101,11 @@ pub(crate) fn is_final(answer: &Answer) -> bool {
     matches!(answer.status, 200..300 | 402)
 }
 
+/// Whether somebody on the way could not do what was asked for, whatever it was.
+pub(crate) fn is_refusal(answer: &Answer) -> bool {
+    matches!(answer.status, 429 | 500..)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -1,7 +1,7 @@
 //! What the clients remember of a run.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::judge::Action;
 use super::requests::{Answer, Request};
@@ -19,7 +19,15 @@ pub(crate) struct Memory {
     /// How many answers to a repeated request could be compared with an earlier one.
     pub(crate) compared: u64,
     pub(crate) slowest: Duration,
+    pub(crate) heard: Vec<Heard>,
     pub(crate) wrong: Vec<(Rule, String)>,
+}
+
+/// The end of a request that was waited for.
+pub(crate) struct Heard {
+    pub(crate) at: Instant,
+    /// What was asked for and said instead, if nobody could do it.
+    pub(crate) refusal: Option<String>,
 }
 
 /// What a client itself can tell to be wrong.

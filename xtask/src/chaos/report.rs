@@ -47,7 +47,7 @@ impl Report<'_> {
 
     pub(crate) fn text(&self) -> String {
         let mut text = String::from("\nrequests by answer\n");
-        self.write_answers(&mut text);
+        write_answers(&mut text, self.memories);
         text += "\nfaults by kind\n";
         self.write_faults(&mut text);
         text += "\nafter the last fault\n";
@@ -62,22 +62,11 @@ impl Report<'_> {
         let slowest = self.memories.iter().map(|memory| memory.slowest).max();
         let _ = writeln!(text, "\nslowest answer               {:>8}", seconds(slowest));
         text += "\ninvariants\n";
-        self.write_checks(&mut text);
+        write_checks(&mut text, &self.checks);
         let broken = self.checks.iter().filter(|check| check.broken > 0).count();
         let _ = writeln!(text, "\n{} invariants, {broken} broken", self.checks.len());
         let _ = writeln!(text, "logs    {}\nreplay  {}", self.logs, self.replay);
         text
-    }
-
-    fn write_answers(&self, text: &mut String) {
-        let mut answers: BTreeMap<(Action, &str), u64> = BTreeMap::new();
-        for ((action, answer), count) in self.memories.iter().flat_map(|memory| &memory.answers) {
-            *answers.entry((*action, answer)).or_default() += count;
-        }
-        for ((action, answer), count) in &answers {
-            let _ = writeln!(text, "  {:<16} {answer:<32} {count:>8}", action.name());
-        }
-        let _ = writeln!(text, "  {:<16} {:<32} {:>8}", "all", "", answers.values().sum::<u64>());
     }
 
     fn write_faults(&self, text: &mut String) {
@@ -93,17 +82,30 @@ impl Report<'_> {
             let _ = writeln!(text, "  {kind:<16} {count:>4}  SKIPPED: libfaketime is missing and cannot be installed");
         }
     }
+}
 
-    fn write_checks(&self, text: &mut String) {
-        for Check { name, looked_at, broken, examples } in &self.checks {
-            let verdict = if *broken == 0 { "pass" } else { "FAIL" };
-            let _ = writeln!(text, "  {verdict}  {name:<70} {looked_at:>8}");
-            if *broken > 0 {
-                let _ = writeln!(text, "        broken {broken} times, such as");
-            }
-            for example in examples {
-                let _ = writeln!(text, "        - {example}");
-            }
+/// How often each request was answered how.
+pub(crate) fn write_answers(text: &mut String, memories: &[Memory]) {
+    let mut answers: BTreeMap<(Action, &str), u64> = BTreeMap::new();
+    for ((action, answer), count) in memories.iter().flat_map(|memory| &memory.answers) {
+        *answers.entry((*action, answer)).or_default() += count;
+    }
+    for ((action, answer), count) in &answers {
+        let _ = writeln!(text, "  {:<16} {answer:<32} {count:>8}", action.name());
+    }
+    let _ = writeln!(text, "  {:<16} {:<32} {:>8}", "all", "", answers.values().sum::<u64>());
+}
+
+/// Each with what it was looked for in, and what breaks it.
+pub(crate) fn write_checks(text: &mut String, checks: &[Check]) {
+    for Check { name, looked_at, broken, examples } in checks {
+        let verdict = if *broken == 0 { "pass" } else { "FAIL" };
+        let _ = writeln!(text, "  {verdict}  {name:<70} {looked_at:>8}");
+        if *broken > 0 {
+            let _ = writeln!(text, "        broken {broken} times, such as");
+        }
+        for example in examples {
+            let _ = writeln!(text, "        - {example}");
         }
     }
 }
