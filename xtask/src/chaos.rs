@@ -29,6 +29,7 @@ mod hearing;
 mod judge;
 pub(crate) mod memory;
 mod requests;
+pub(crate) mod timers;
 
 pub(crate) mod aftermath;
 pub(crate) mod faults;
@@ -59,28 +60,10 @@ use nodes::Nodes;
 use report::Report;
 use resources::Holding;
 use schedule::{Fault, Kind, Targets};
+use timers::Timers;
 
 /// So short that every order comes to its end within a run.
 const TIMERS: Timers = Timers { delivery_delay: "2s", unpaid_expiry: "20s" };
-
-/// How soon the services have an order come to its end.
-pub(crate) struct Timers {
-    pub(crate) delivery_delay: &'static str,
-    pub(crate) unpaid_expiry: &'static str,
-}
-
-impl Timers {
-    /// What services have to be told to have these, and the clients for users.
-    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
-        let tokens: Vec<_> = requests::USERS.iter().map(|user| format!("{}={}", user.token, user.id)).collect();
-        vec![
-            ("DELIVERY_DELAY", self.delivery_delay.to_owned()),
-            ("UNPAID_EXPIRY", self.unpaid_expiry.to_owned()),
-            ("AUTH_MODE", "demo".to_owned()),
-            ("AUTH_DEMO_TOKENS", tokens.join(",")),
-        ]
-    }
-}
 
 /// Exits with 0 only if every invariant holds.
 #[derive(clap::Args)]

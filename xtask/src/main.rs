@@ -30,6 +30,7 @@ mod chaos;
 mod schemathesis;
 mod soak;
 mod test;
+mod upgrade;
 
 mod check;
 mod docs;
@@ -117,6 +118,8 @@ enum Task {
     Bench(bench::Options),
     /// Use the system steadily while it clears away what it has done with, and draw what has grown meanwhile.
     Soak(soak::Options),
+    /// Roll this version out over the release before, under load, then check that nobody was refused and no promise broken.
+    Upgrade(upgrade::Options),
     /// Ask a running system what its document allows and what it does not, and compare the answers with the document.
     Schemathesis(schemathesis::Options),
     /// Format, lints, dependency policy and generated files.
@@ -158,6 +161,7 @@ fn main() -> ExitCode {
         Task::Chaos(options) => chaos::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Soak(options) => soak::run(&options),
+        Task::Upgrade(options) => upgrade::run(&options),
         Task::Schemathesis(options) => schemathesis::run(&options),
         Task::Check => check::run_all(),
         Task::Prepare(options) => prepare::run(&options),

@@ -88,7 +88,7 @@ fn server(layout: &Layout, free: &mut Ports, programs: &Path, name: &str, plan: 
             url: maintenance_url(port),
             standby_of: None,
             database: DATABASE.to_owned(),
-            script: paths::root().join("migrations/bootstrap.sql"),
+            script: plan.bootstrap.clone().unwrap_or_else(bootstrap),
         },
         // A fast stop: sessions are ended, everything is written.
         stop: Signal::SIGINT,
@@ -97,6 +97,11 @@ fn server(layout: &Layout, free: &mut Ports, programs: &Path, name: &str, plan: 
         orphaned: Signal::SIGQUIT,
     };
     Ok(Server { part, port, data })
+}
+
+/// The script that makes roles and schemas, and may be run again.
+pub(crate) fn bootstrap() -> PathBuf {
+    paths::root().join("migrations/bootstrap.sql")
 }
 
 /// Whom PostgreSQL runs as, if not as us: it refuses to run as root.

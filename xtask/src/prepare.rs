@@ -32,7 +32,7 @@ pub(crate) struct Options {
 type Queries = BTreeMap<String, Value>;
 
 /// What the services of the last release send.
-const RELEASED: &str = "migrations/released.json";
+pub(crate) const RELEASED: &str = "migrations/released.json";
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if options.release {

@@ -1,8 +1,9 @@
 //! Our two services: one process per replica, told everything by its environment.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::admin;
@@ -12,6 +13,9 @@ use crate::process::{Environment, Part, Stage};
 use crate::rabbitmq;
 use crate::stack::{Layout, Plan};
 use crate::token;
+
+/// The command of a service that brings its tables up to date.
+const MIGRATE: &str = "migrate";
 
 pub(crate) const ORDERS: &str = "orders-service";
 pub(crate) const PAYMENTS: &str = "payments-service";
@@ -134,8 +138,6 @@ fn by_detour(url: &str, mut other: impl FnMut(usize, u16) -> u16) -> String {
 /// Brings the tables of a service up to date, as their owner, before it is started.
 fn migration(layout: &Layout, service: &Service, program: &Path, backing: &Backing) -> Result<Part> {
     let name = format!("migration-of-{}", service.name);
-    let owners =
-        service.logins.iter().map(|login| (login.variable.to_owned(), owner_url(login.schema, backing.postgres)));
     Ok(Part {
         folder: layout.folder(&name)?,
         log: layout.log(&name),
@@ -143,9 +145,9 @@ fn migration(layout: &Layout, service: &Service, program: &Path, backing: &Backi
         stage: Stage::Services,
         listed: false,
         program: program.to_owned(),
-        args: vec!["migrate".to_owned()],
+        args: vec![MIGRATE.to_owned()],
         environment: Environment::Inherited,
-        variables: owners.chain([("AMQP_URL".to_owned(), String::new())]).collect(),
+        variables: as_owner(service, backing.postgres),
         user: None,
         ports: Vec::new(),
         needs: vec![backing.primary.to_owned()],
@@ -154,6 +156,26 @@ fn migration(layout: &Layout, service: &Service, program: &Path, backing: &Backi
         patience: Duration::from_secs(12),
         orphaned: Signal::SIGKILL,
     })
+}
+
+/// Brings the tables up to date at once, while who works with them goes on.
+pub(crate) fn migrate(binaries: &Path, superuser: &str) -> Result<()> {
+    for service in &SERVICES {
+        let mut migration = Command::new(binaries.join(service.name));
+        migration.arg(MIGRATE).envs(as_owner(service, superuser)).stdin(Stdio::null());
+        let output = migration.output().with_context(|| format!("cannot start {}", service.name))?;
+        let told = String::from_utf8_lossy(&output.stdout);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{} {MIGRATE} fails: {told}{complaint}", service.name);
+    }
+    Ok(())
+}
+
+/// What tells a service how to log in as who owns its tables.
+fn as_owner(service: &Service, superuser: &str) -> Vec<(String, String)> {
+    let owner = |login: &Login| (login.variable.to_owned(), owner_url(login.schema, superuser));
+    let owners = service.logins.iter().map(owner);
+    owners.chain([("AMQP_URL".to_owned(), String::new())]).collect()
 }
 
 /// The URL with another login in its place.

@@ -39,6 +39,9 @@ pub(crate) struct Plan {
     pub(crate) brokers: usize,
     /// The folder with the services' binaries.
     pub(crate) binaries: PathBuf,
+    /// The roles and schemas of another version than ours.
+    #[serde(default)]
+    pub(crate) bootstrap: Option<PathBuf>,
     #[serde(default)]
     pub(crate) detours: Detours,
     /// Further variables of single parts, by the part's name.
@@ -118,6 +121,7 @@ impl Plan {
             replicas: 1,
             brokers: 1,
             binaries: PathBuf::new(),
+            bootstrap: None,
             detours: Detours::default(),
             variables: BTreeMap::new(),
         }

@@ -145,6 +145,7 @@ fn prepare(options: &Options, variables: BTreeMap<String, Vec<(String, String)>>
         replicas: options.replicas.into(),
         brokers: options.brokers.into(),
         binaries,
+        bootstrap: None,
         detours: Detours::default(),
         variables,
     };

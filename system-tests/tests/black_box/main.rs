@@ -53,4 +53,5 @@ mod soak;
 mod streams;
 mod survival;
 mod traces;
+mod upgrade;
 mod webhooks;

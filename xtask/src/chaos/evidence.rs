@@ -10,7 +10,8 @@ use super::faults::World;
 use super::memory::{Memory, Rule};
 use super::report::Check;
 use super::resources::{self, Holding};
-use super::{Timers, broker, verdict};
+use super::timers::Timers;
+use super::{broker, verdict};
 use crate::postgres;
 
 /// The default of `DATABASE_MAX_CONNECTIONS`.

@@ -16,6 +16,7 @@ use super::links::Proxies;
 use super::nodes::Nodes;
 use super::proxy::{Mode, Proxy};
 use super::schedule::{Ending, Fault, Kind, Strike};
+use crate::services::BROKER;
 use crate::standby::{self, Note, SERVERS};
 use crate::state::State;
 use crate::{leftovers, postgres, print, promote, state};
@@ -90,6 +91,11 @@ pub(crate) fn sleep_until(moment: Instant, stop: &AtomicBool) {
 }
 
 impl World {
+    /// The stack of a folder, with nothing between its parts.
+    pub(crate) fn untouched(dir: PathBuf) -> Self {
+        Self { dir, proxies: Proxies::new(), nodes: Nodes::new(vec![BROKER.to_owned()]), clocks: None }
+    }
+
     /// From the beginning of a fault to its end.
     fn suffer(&self, fault: &Fault, stop: &AtomicBool) -> Result<()> {
         let _turn = self.turn(&fault.target, stop)?;
