@@ -52,8 +52,6 @@ RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
 # gateway goes on to use for a moment: then nobody must answer there, rather than the wrong one.
 FROM gcr.io/distroless/cc-debian12:nonroot AS runtime
 USER 65532:65532
-# glibc would give each thread a heap of its own, and a fifth more memory to the service.
-ENV MALLOC_ARENA_MAX=1
 
 FROM runtime AS orders-service
 ENV LISTEN_ADDR=0.0.0.0:3000

@@ -90,8 +90,6 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &
                 ("AMQP_URL".to_owned(), amqp),
                 ("LISTEN_ADDR".to_owned(), format!("127.0.0.1:{public}")),
                 ("ADMIN_ADDR".to_owned(), format!("127.0.0.1:{admin}")),
-                // As in the Dockerfile.
-                ("MALLOC_ARENA_MAX".to_owned(), "1".to_owned()),
             ];
             variables.extend(auth.iter().cloned());
             variables.extend(service.logins.iter().map(|login| {
