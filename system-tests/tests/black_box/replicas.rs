@@ -1,9 +1,13 @@
 //! Three replicas of each service: they share the work, and are restarted, or die, one after the other under load.
 
 use std::process::Command;
+use std::thread;
 
 use serde_json::Value;
+use uuid::Uuid;
 
+use crate::client::User;
+use crate::crash::Request;
 use crate::customers::Customers;
 use crate::database;
 use crate::own_stack::OwnStack;
@@ -52,6 +56,30 @@ fn replicas_share_the_work_and_none_is_missed() {
     let customers = Customers::begin(&gateway, CLIENTS);
     each_one(&stack, &customers, Process::kill);
     customers.finish(&postgres);
+
+    another_one_does_what_a_replica_dies_over(&stack, &User::demo().at(&gateway));
+}
+
+/// For clients that use a key: of a dozen, some are with the replica that has them and dies.
+#[track_caller]
+fn another_one_does_what_a_replica_dies_over(stack: &OwnStack, user: &User) {
+    let stack = stack.now();
+    let dying = stack.process("orders-service-2");
+    dying.freeze();
+    let place = |_| {
+        let user = user.clone();
+        thread::spawn(move || Request::place(&user, &Uuid::new_v4().to_string()).send().status)
+    };
+    let clients: Vec<_> = (0..12).map(place).collect();
+    eventually("the other replicas answer", || match clients.iter().filter(|client| client.is_finished()).count() {
+        0..6 => Err("too few yet"),
+        _ => Ok(()),
+    });
+    let waiting = clients.iter().filter(|client| !client.is_finished()).count();
+    assert!(waiting > 0, "none is with the one that is frozen");
+    dying.kill();
+    let answers: Vec<_> = clients.into_iter().map(|client| client.join().expect("no panic")).collect();
+    assert_eq!(answers, [201; 12]);
 }
 
 /// Ends one replica after the other, each when the one before is back and customers are served.
