@@ -42,7 +42,7 @@ pub(crate) struct Report<'a> {
 
 impl Report<'_> {
     pub(crate) fn is_sound(&self) -> bool {
-        self.checks.iter().all(|check| check.broken == 0)
+        are_sound(&self.checks)
     }
 
     pub(crate) fn text(&self) -> String {
@@ -61,10 +61,7 @@ impl Report<'_> {
         let _ = writeln!(text, "  every order is at its end  {:>8}", seconds(self.aftermath.at_rest_after));
         let slowest = self.memories.iter().map(|memory| memory.slowest).max();
         let _ = writeln!(text, "\nslowest answer               {:>8}", seconds(slowest));
-        text += "\ninvariants\n";
         write_checks(&mut text, &self.checks);
-        let broken = self.checks.iter().filter(|check| check.broken > 0).count();
-        let _ = writeln!(text, "\n{} invariants, {broken} broken", self.checks.len());
         let _ = writeln!(text, "logs    {}\nreplay  {}", self.logs, self.replay);
         text
     }
@@ -96,8 +93,13 @@ pub(crate) fn write_answers(text: &mut String, memories: &[Memory]) {
     let _ = writeln!(text, "  {:<16} {:<32} {:>8}", "all", "", answers.values().sum::<u64>());
 }
 
-/// Each with what it was looked for in, and what breaks it.
+pub(crate) fn are_sound(checks: &[Check]) -> bool {
+    checks.iter().all(|check| check.broken == 0)
+}
+
+/// Each invariant with what it was looked for in, and what breaks it.
 pub(crate) fn write_checks(text: &mut String, checks: &[Check]) {
+    *text += "\ninvariants\n";
     for Check { name, looked_at, broken, examples } in checks {
         let verdict = if *broken == 0 { "pass" } else { "FAIL" };
         let _ = writeln!(text, "  {verdict}  {name:<70} {looked_at:>8}");
@@ -108,4 +110,6 @@ pub(crate) fn write_checks(text: &mut String, checks: &[Check]) {
             let _ = writeln!(text, "        - {example}");
         }
     }
+    let broken = checks.iter().filter(|check| check.broken > 0).count();
+    let _ = writeln!(text, "\n{} invariants, {broken} broken", checks.len());
 }

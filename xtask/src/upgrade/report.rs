@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::rollout::Step;
 use crate::chaos::memory::{Heard, Memory};
-use crate::chaos::report::{Check, write_answers, write_checks};
+use crate::chaos::report::{Check, are_sound, write_answers, write_checks};
 
 /// Everything that is told at the end.
 pub(crate) struct Report<'a> {
@@ -27,7 +27,7 @@ fn heard(memories: &[Memory]) -> impl Iterator<Item = &Heard> {
 
 impl Report<'_> {
     pub(crate) fn is_sound(&self) -> bool {
-        self.checks.iter().all(|check| check.broken == 0)
+        are_sound(&self.checks)
     }
 
     pub(crate) fn text(&self) -> String {
@@ -41,10 +41,8 @@ impl Report<'_> {
             let (answered, refused) = (answered.len(), refused.len());
             let _ = writeln!(text, "{:<32} {seconds:>8.1} {answered:>8} {refused:>8}", step.name);
         }
-        text += "\ninvariants\n";
         write_checks(&mut text, &self.checks);
-        let broken = self.checks.iter().filter(|check| check.broken > 0).count();
-        let _ = write!(text, "\n{} invariants, {broken} broken\nlogs    {}", self.checks.len(), self.logs.display());
+        let _ = write!(text, "logs    {}", self.logs.display());
         text
     }
 }
