@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
+use lapin::{Channel, ConnectionProperties, ExchangeKind};
 use shared_events::events;
 use shared_events::topology::{DELIVERY_LIMIT, Topology};
 use tokio_util::sync::CancellationToken;
@@ -22,8 +22,10 @@ use crate::database::backoff;
 use crate::metrics::{Metrics, Present};
 use crate::settings::Settings;
 
+mod line;
 mod nodes;
 
+pub use line::Line;
 use nodes::Node;
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -50,7 +52,7 @@ pub struct Broker {
 /// An open connection with one channel and the topology declared on it.
 pub struct Session {
     /// Closing it, or dropping it, ends the session.
-    pub connection: Connection,
+    pub connection: Line,
     /// The first channel.
     pub channel: Channel,
     stop: CancellationToken,
@@ -126,7 +128,7 @@ impl Broker {
         None
     }
 
-    async fn open(&self, node: &Node, purpose: &str) -> anyhow::Result<(Connection, Channel)> {
+    async fn open(&self, node: &Node, purpose: &str) -> anyhow::Result<(Line, Channel)> {
         node.preflight().await?;
         let connection = self.connect(node, purpose).await?;
         let channel = within(DECLARE_DEADLINE, "opening a channel", connection.create_channel()).await?;
@@ -134,7 +136,7 @@ impl Broker {
         Ok((connection, channel))
     }
 
-    async fn connect(&self, node: &Node, purpose: &str) -> anyhow::Result<Connection> {
+    async fn connect(&self, node: &Node, purpose: &str) -> anyhow::Result<Line> {
         if self.abandoned_attempts.load(Ordering::Relaxed) >= MAX_ABANDONED_ATTEMPTS {
             error!("too many attempts to connect are hanging: starting over with a new process");
             std::process::exit(1);
@@ -143,7 +145,7 @@ impl Broker {
             ConnectionProperties::default().with_connection_name(format!("{} {purpose}", self.service).into());
         let mut attempt = tokio::spawn(node.clone().connect(properties));
         if let Ok(connected) = tokio::time::timeout(CONNECT_DEADLINE, &mut attempt).await {
-            return Ok(connected??);
+            return Ok(Line::new(connected??));
         }
         let abandoned_attempts = Arc::clone(&self.abandoned_attempts);
         abandoned_attempts.fetch_add(1, Ordering::Relaxed);

@@ -43,8 +43,6 @@ const ALONE: usize = 4;
 /// How long nothing may come before the subscription is renewed.
 const QUIET: Duration = Duration::from_secs(10);
 const BROKER_DEADLINE: Duration = Duration::from_secs(10);
-/// How long the broker may take to hear that the service stops; it notices soon anyway.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// An event that contradicts what is known: no repetition will make it fit.
 #[derive(Debug)]
@@ -211,7 +209,7 @@ pub async fn run(
             }
         }
         if stop.is_cancelled() {
-            drop(within(FAREWELL, "closing", session.connection.close(REPLY_SUCCESS, "stopping".into())).await);
+            session.connection.end().await;
         }
     }
     Ok(())

@@ -105,6 +105,13 @@ impl Hands {
         self.holds_soon(queue, 0).await
     }
 
+    /// How many have subscribed to the queue.
+    pub async fn consumers(&self, queue: &str) -> u32 {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let declared = self.channel.queue_declare(queue.into(), passive, FieldTable::default()).await;
+        declared.expect("the queue is there").consumer_count()
+    }
+
     /// Whether so many messages wait in the queue, now or before the deadline.
     pub async fn holds_soon(&self, queue: &str, messages: u32) -> bool {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };

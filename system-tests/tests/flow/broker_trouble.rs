@@ -123,6 +123,35 @@ async fn a_broker_that_is_frozen_is_left_and_found_again_when_it_thaws(database:
     services.stop().await;
 }
 
+/// It would take messages, and nobody would see them.
+#[sqlx::test(migrations = false)]
+async fn a_subscription_that_was_given_up_before_its_answer_does_not_live_on(database: PgPool) {
+    let (link, hands) = (Link::new().await, Hands::new().await);
+    link.freeze_at_subscription();
+    let services = Services::start_with(database, &amqp_url(), &link.amqp_url).await;
+    link.is_frozen().await;
+    let connections = link.connections();
+    let given_up = async {
+        while link.connections() == connections {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, given_up).await.expect("the payments service connects anew");
+    link.thaw();
+    let order = services.place_order().await;
+    services.payment_becomes(order, "pending").await;
+    for event in ["payment-create-event", "payment-cancel-event"] {
+        let queue = services.topology.queue(event);
+        let alone = async {
+            while hands.consumers(&queue).await != 1 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        assert!(tokio::time::timeout(DEADLINE, alone).await.is_ok(), "{event} has another subscription");
+    }
+    services.stop().await;
+}
+
 #[sqlx::test(migrations = false)]
 async fn what_the_broker_has_confirmed_and_then_loses_is_published_again(database: PgPool) {
     let (to_orders, to_payments, hands) = (Link::new().await, Link::new().await, Hands::new().await);
