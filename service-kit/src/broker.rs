@@ -1,7 +1,7 @@
 //! RabbitMQ: connecting within bounds, declaring the topology, and coming back for as long as it takes.
 //!
 //! lapin's own recovery is not used. A session is opened, used until anything about it fails, and dropped as a whole;
-//! [`Broker::session`] then opens the next, on another node if there are several. Publishing and consuming have a connection
+//! [`Sessions::next`] then opens the next, on another node if there are several. Publishing and consuming have a connection
 //! each, because a broker short of memory stops reading from publishers, acknowledgements included.
 
 use std::pin::pin;
@@ -26,7 +26,7 @@ mod line;
 mod nodes;
 
 pub use line::Line;
-use nodes::Node;
+use nodes::{Node, Turns};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const DECLARE_DEADLINE: Duration = Duration::from_secs(10);
@@ -47,6 +47,13 @@ pub struct Broker {
     pub(crate) metrics: Metrics,
     /// The names of exchanges and queues.
     pub topology: Topology,
+}
+
+/// What a task opens one after the other.
+pub struct Sessions {
+    broker: Broker,
+    purpose: &'static str,
+    turns: Turns,
 }
 
 /// An open connection with one channel and the topology declared on it.
@@ -82,6 +89,31 @@ impl Session {
     }
 }
 
+impl Sessions {
+    /// Opens the next session, on another node than the last if there are several, trying for as long as it takes; `None`
+    /// when told to stop first.
+    pub async fn next(&mut self, stop: &CancellationToken) -> Option<Session> {
+        let (broker, purpose) = (&self.broker, self.purpose);
+        let open_sessions = broker.metrics.sessions(purpose);
+        // The pause comes first, so that a session that fails as soon as it is open does not spin.
+        for (pause, node) in backoff().zip(self.turns.by_ref()) {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => break,
+            }
+            match broker.open(&node, purpose).await {
+                Ok((connection, channel)) => {
+                    info!(purpose, %node, "connected to RabbitMQ");
+                    let stop = stop.clone();
+                    return Some(Session { connection, channel, stop, _counted: Present::in_gauge(open_sessions) });
+                }
+                Err(problem) => warn!(purpose, %node, "waiting for RabbitMQ: {problem:#}"),
+            }
+        }
+        None
+    }
+}
+
 impl Broker {
     /// The broker of the settings, as `service` sees it, which publishes these events and consumes all others. Connects
     /// to nothing yet.
@@ -107,25 +139,14 @@ impl Broker {
         format!("/{}", self.service)
     }
 
-    /// Opens a session, trying for as long as it takes; `None` when told to stop first.
-    pub async fn session(&self, purpose: &str, stop: &CancellationToken) -> Option<Session> {
-        let open_sessions = self.metrics.sessions(purpose);
-        // The pause comes first, so that a session that fails as soon as it is open does not spin.
-        for (pause, node) in backoff().zip(nodes::in_turn(&self.nodes)) {
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = stop.cancelled() => break,
-            }
-            match self.open(&node, purpose).await {
-                Ok((connection, channel)) => {
-                    info!(purpose, %node, "connected to RabbitMQ");
-                    let stop = stop.clone();
-                    return Some(Session { connection, channel, stop, _counted: Present::in_gauge(open_sessions) });
-                }
-                Err(problem) => warn!(purpose, %node, "waiting for RabbitMQ: {problem:#}"),
-            }
-        }
-        None
+    /// Sessions for a purpose, one after the other.
+    pub fn sessions(&self, purpose: &'static str) -> Sessions {
+        Sessions { broker: self.clone(), purpose, turns: nodes::in_turn(&self.nodes) }
+    }
+
+    /// Whether sessions differ in what they lead to.
+    pub(crate) fn has_several_nodes(&self) -> bool {
+        self.nodes.len() > 1
     }
 
     async fn open(&self, node: &Node, purpose: &str) -> anyhow::Result<(Line, Channel)> {

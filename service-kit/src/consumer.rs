@@ -42,6 +42,10 @@ const BATCH: usize = 256;
 const ALONE: usize = 4;
 /// How long nothing may come before the subscription is renewed.
 const QUIET: Duration = Duration::from_secs(10);
+/// How long a session lasts in a cluster. RabbitMQ leaves it to the member of a queue on the consumer's node to hand messages
+/// out, also when that member is behind or gone: then they never arrive, although subscribing works. Nothing tells, so each
+/// session is on another node than the one before.
+const TURN: Duration = Duration::from_secs(30);
 const BROKER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// An event that contradicts what is known: no repetition will make it fit.
@@ -185,7 +189,8 @@ pub async fn run(
     for subscription in &subscriptions {
         broker.metrics.watch_queue(&subscription.queue);
     }
-    while let Some(session) = broker.session("consumer", &stop).await {
+    let mut sessions = broker.sessions("consumer");
+    while let Some(session) = sessions.next(&stop).await {
         let (session, end_of_session) = (Arc::new(session), stop.child_token());
         let mut queues = JoinSet::new();
         for subscription in &subscriptions {
@@ -201,6 +206,13 @@ pub async fn run(
         }
         let names = subscriptions.iter().map(|subscription| subscription.queue.clone()).collect();
         queues.spawn(queue_lengths::watch(Arc::clone(&session), broker.metrics.clone(), names, end_of_session.clone()));
+        if broker.has_several_nodes() {
+            let turn = end_of_session.clone();
+            queues.spawn(async move {
+                turn.run_until_cancelled(tokio::time::sleep(TURN)).await;
+                Ok(())
+            });
+        }
         // The first queue that fails ends the session; the others finish what they have in hand.
         while let Some(ended) = queues.join_next().await {
             end_of_session.cancel();

@@ -72,7 +72,8 @@ impl Relay {
             stop.cancelled().await;
             tokio::time::sleep(LAST_CALL).await;
         });
-        while let Some(session) = self.broker.session("publisher", &stop).await {
+        let mut sessions = self.broker.sessions("publisher");
+        while let Some(session) = sessions.next(&stop).await {
             match self.publish_on(&session, last_call.as_mut()).await {
                 Ok(()) => return Ok(()),
                 Err(problem) => warn!("publishing was interrupted: {problem:#}"),

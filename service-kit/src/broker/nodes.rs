@@ -1,8 +1,10 @@
 //! The nodes of RabbitMQ that a service may connect to, and how each is reached.
 
 use std::fmt;
+use std::iter::Cycle;
 use std::path::Path;
 use std::time::Duration;
+use std::vec::IntoIter;
 
 use anyhow::{Context, bail, ensure};
 use lapin::uri::{AMQPScheme, AMQPUri};
@@ -33,9 +35,12 @@ pub(super) fn of_url(url: &str, authorities: Option<&Path>) -> anyhow::Result<Ve
     urls(url)?.iter().map(|url| Node::of_url(url, authorities)).collect()
 }
 
+/// Nodes again and again.
+pub(super) type Turns = Cycle<IntoIter<Node>>;
+
 /// All of them again and again, each time that somebody asks in another order: so the services spread over the nodes, and
-/// after one that is away comes another one.
-pub(super) fn in_turn(nodes: &[Node]) -> impl Iterator<Item = Node> + Send + use<> {
+/// after one that is away, or withholds something, comes another one.
+pub(super) fn in_turn(nodes: &[Node]) -> Turns {
     let mut nodes = nodes.to_vec();
     nodes.sort_by_cached_key(|_| Uuid::new_v4());
     nodes.into_iter().cycle()

@@ -62,6 +62,22 @@ fn the_queues_of_a_node_grow_onto_those_that_join_it() {
     customers.finish(&postgres);
 }
 
+/// RabbitMQ counts on them to hand out what somebody has subscribed to there.
+#[test]
+fn a_node_without_its_members_of_the_queues_withholds_nothing_for_long() {
+    let cluster = Cluster(OwnStack::start_from("memberless-stack", &["--fresh", "--brokers", "3"], &[]));
+    cluster.has_all_queues_everywhere();
+    let Stack { gateway, postgres, .. } = cluster.0.now();
+    let customers = Customers::begin(&gateway, CLIENTS);
+    customers.go_on();
+    let node = cluster.node_of_consumer();
+    cluster.for_each_member(node, "stop_server");
+    customers.go_on();
+    cluster.for_each_member(node, "restart_server");
+    cluster.has_all_queues_everywhere();
+    customers.finish(&postgres);
+}
+
 struct Cluster(OwnStack);
 
 /// A node that is cut off from the others.
@@ -90,6 +106,25 @@ impl Cluster {
             let found = NODES.into_iter().find(|node| leader == Some(erlang_name(node).as_str()));
             found.ok_or_else(|| format!("{queues:?}"))
         })
+    }
+
+    /// Where the one who consumes the queue is connected.
+    #[track_caller]
+    fn node_of_consumer(&self) -> &'static str {
+        eventually("somebody consumes the queue", || {
+            let consumers = self.control(NODES[0], &["list_consumers", "queue_name", "channel_pid"])?;
+            let channel = consumers.iter().find_map(|consumer| consumer.strip_prefix(QUEUE)?.strip_prefix("\t<"));
+            let is_of = |node: &&str| channel.is_some_and(|channel| channel.starts_with(&erlang_name(node)));
+            NODES.into_iter().find(is_of).ok_or_else(|| format!("{consumers:?}"))
+        })
+    }
+
+    /// Calls this function of Raft with the node's members of all queues.
+    #[track_caller]
+    fn for_each_member(&self, node: &str, function: &str) {
+        let member = "{element(1, amqqueue:get_pid(Queue)), node()}";
+        let call = format!("[ra:{function}(quorum_queues, {member}) || Queue <- rabbit_amqqueue:list()].");
+        self.control(node, &["eval", &call]).expect("it is done");
     }
 
     /// Its connections to the other nodes are closed, and neither it nor they can open new ones: they do not know each

@@ -37,9 +37,9 @@ async fn a_broker_that_cannot_prove_who_it_is_hears_no_password() {
     for (authority, host) in [(&theirs, "localhost"), (&ours, "elsewhere.example")] {
         let mut front = Front::of(broker_address(&amqp_url()), Protocol::Amqp, authority, host).await;
         let broker = broker(&encrypted_amqp_url(&front), &["--amqp-ca-file", ours.file()]).expect("sound settings");
-        let stop = CancellationToken::new();
+        let (mut sessions, stop) = (broker.sessions("publisher"), CancellationToken::new());
         tokio::select! {
-            session = broker.session("publisher", &stop) => panic!("{host} is trusted: {}", session.is_some()),
+            session = sessions.next(&stop) => panic!("{host} is trusted: {}", session.is_some()),
             refused = tokio::time::timeout(DEADLINE, front.is_refused()) => refused.expect("it is tried again"),
         }
     }
@@ -58,7 +58,7 @@ async fn of_several_nodes_one_is_found_that_is_there_and_can_prove_who_it_is() {
     let stop = CancellationToken::new();
     // Each time in another order.
     for _ in 0..5 {
-        let session = tokio::time::timeout(DEADLINE, broker.session("publisher", &stop)).await;
+        let session = tokio::time::timeout(DEADLINE, broker.sessions("publisher").next(&stop)).await;
         session
             .expect("one is found")
             .expect("nobody has stopped it")
