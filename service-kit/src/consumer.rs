@@ -19,6 +19,7 @@ use lapin::types::FieldTable;
 use shared_events::envelope::Envelope;
 use shared_events::events::Event;
 use shared_events::receipt::Receipt;
+use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -46,6 +47,8 @@ const QUIET: Duration = Duration::from_secs(10);
 /// out, also when that member is behind or gone: then they never arrive, although subscribing works. Nothing tells, so each
 /// session is on another node than the one before.
 const TURN: Duration = Duration::from_secs(30);
+/// How long everybody may take to have nothing in hand. Nobody begins anything meanwhile.
+const HANDS_DEADLINE: Duration = Duration::from_secs(1);
 const BROKER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// An event that contradicts what is known: no repetition will make it fit.
@@ -192,7 +195,7 @@ pub async fn run(
     let mut sessions = broker.sessions("consumer");
     while let Some(session) = sessions.next(&stop).await {
         let (session, end_of_session) = (Arc::new(session), stop.child_token());
-        let mut queues = JoinSet::new();
+        let (mut queues, hands) = (JoinSet::new(), Arc::<RwLock<()>>::default());
         for subscription in &subscriptions {
             let worker = Worker {
                 broker: broker.clone(),
@@ -201,15 +204,16 @@ pub async fn run(
                 schema,
                 outbox: outbox.clone(),
                 subscription: subscription.clone(),
+                hands: Arc::clone(&hands),
             };
             queues.spawn(worker.run(end_of_session.clone()));
         }
         let names = subscriptions.iter().map(|subscription| subscription.queue.clone()).collect();
         queues.spawn(queue_lengths::watch(Arc::clone(&session), broker.metrics.clone(), names, end_of_session.clone()));
         if broker.has_several_nodes() {
-            let turn = end_of_session.clone();
+            let (hands, end_of_session) = (Arc::clone(&hands), end_of_session.clone());
             queues.spawn(async move {
-                turn.run_until_cancelled(tokio::time::sleep(TURN)).await;
+                end_of_session.run_until_cancelled(turn(&hands)).await;
                 Ok(())
             });
         }
@@ -227,6 +231,17 @@ pub async fn run(
     Ok(())
 }
 
+/// Returns when it is another node's turn, at a moment when nobody has anything in hand: what the database is waited for with
+/// is not given back, since that would cost it a delivery.
+async fn turn(hands: &RwLock<()>) {
+    loop {
+        tokio::time::sleep(TURN).await;
+        if tokio::time::timeout(HANDS_DEADLINE, hands.write()).await.is_ok() {
+            return;
+        }
+    }
+}
+
 /// Consumes one queue during one session.
 struct Worker {
     broker: Broker,
@@ -235,6 +250,8 @@ struct Worker {
     schema: &'static str,
     outbox: Outbox,
     subscription: Subscription,
+    /// Shared while there are messages in hand.
+    hands: Arc<RwLock<()>>,
 }
 
 impl Worker {
@@ -268,6 +285,7 @@ impl Worker {
             };
             let Ok(batch) = batch else { break };
             let Batch { messages, last_tag } = batch?;
+            let _in_hand = self.hands.read().await;
             let mut ids: Vec<Uuid> = messages.iter().filter_map(Received::event_id).collect();
             let (began, size) = (Instant::now(), messages.len());
             let let_go = self.settle(messages, end_of_session).await?;

@@ -12,6 +12,9 @@ use super::{REPLY_SUCCESS, within};
 /// How long the broker may take to hear that a connection is not needed any more; it notices soon anyway.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// lapin takes it for an error if channels, which are closed as they are dropped, and their connection are closed at once.
+const CHANNELS_FIRST: Duration = Duration::from_secs(1);
+
 /// A connection that is closed when it is dropped.
 ///
 /// lapin's own is closed once each of its channels is, and none is that was given up while it asked for a subscription: if
@@ -47,7 +50,10 @@ impl Drop for Line {
         if connection.status().connected()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(async move { end(&connection).await });
+            runtime.spawn(async move {
+                tokio::time::sleep(CHANNELS_FIRST).await;
+                end(&connection).await;
+            });
         }
     }
 }
