@@ -65,12 +65,27 @@ fn for_each(dir: &Path, node: &str, others: &[String], doing: &str) -> Result<()
 
 /// How many messages each queue has, whoever holds them.
 pub(crate) fn messages(dir: &Path) -> Result<Vec<(String, u64)>> {
-    let listed = control(dir, BROKER, &["-q", "--no-table-headers", "list_queues", "name", "messages"])?;
-    let row = |line: &str| {
-        let (name, messages) = line.split_once('\t')?;
-        Some((name.to_owned(), messages.trim().parse().ok()?))
+    let number = |(name, messages): (String, String)| {
+        let messages = messages.parse().with_context(|| format!("{name} has {messages} messages"))?;
+        Ok((name, messages))
     };
-    listed.lines().map(|line| row(line).with_context(|| format!("not a queue: {line}"))).collect()
+    list(dir, "messages")?.into_iter().map(number).collect()
+}
+
+/// On how many nodes each queue has a member that runs.
+pub(crate) fn members(dir: &Path) -> Result<Vec<(String, usize)>> {
+    let nodes = list(dir, "online")?.into_iter();
+    Ok(nodes.map(|(name, nodes)| (name, nodes.matches('@').count())).collect())
+}
+
+/// What each queue has in this column.
+fn list(dir: &Path, column: &str) -> Result<Vec<(String, String)>> {
+    let listed = control(dir, BROKER, &["-q", "--no-table-headers", "list_queues", "name", column])?;
+    let row = |line: &str| {
+        let (name, value) = line.split_once('\t').with_context(|| format!("not a queue: {line}"))?;
+        Ok((name.to_owned(), value.trim().to_owned()))
+    };
+    listed.lines().map(row).collect()
 }
 
 fn control(dir: &Path, node: &str, arguments: &[&str]) -> Result<String> {

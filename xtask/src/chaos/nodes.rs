@@ -20,6 +20,7 @@ use crate::state::{Phase, Process, State};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 const PATIENCE_TO_MEND: Duration = Duration::from_secs(45);
+const PATIENCE_TO_GROW: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The nodes by their names.
@@ -39,6 +40,18 @@ impl Nodes {
 }
 
 impl World {
+    /// Waits until every queue is on all nodes. One that has only begun to grow onto a node that dies may never get there,
+    /// and that is another story.
+    pub(super) fn grow(&self) -> Result<()> {
+        let nodes = self.nodes.names.len();
+        until_done(PATIENCE_TO_GROW, || {
+            let queues = broker::members(&self.dir)?;
+            let incomplete = queues.iter().find(|(_, members)| *members < nodes);
+            ensure!(incomplete.is_none(), "not all queues are on all nodes: {incomplete:?}");
+            Ok(())
+        })
+    }
+
     /// Waits until no node is hit and all are well, unless that takes so long that the next faults would have to wait as well;
     /// none if the target is no node of several.
     pub(super) fn turn(&self, target: &str, stop: &AtomicBool) -> Result<Option<MutexGuard<'_, ()>>> {
