@@ -53,6 +53,9 @@ pub(crate) fn wait_for_quiet(seed: u64, world: &World, books: &Books, signals: &
     let settled = until(deadlines[1], signals, || nothing_left(books.unfinished()?, world))?;
     let afterwards = clients::prove_life(seed, &world.state()?.gateway, clients::AFTERWARDS);
     let at_rest = until(deadlines[2], signals, || nothing_left(books.living()?, world))?;
+    // Then nothing goes through them, and nobody else would tell.
+    let leaderless = settled.moment.is_none().then(|| broker::leaderless(&world.dir).unwrap_or_default());
+    let leaderless = leaderless.into_iter().flatten().map(|queue| format!("{queue} has no leader"));
     // Connections that a service has long given up are still open at their other end.
     world.proxies.values().for_each(Proxy::reset_forgotten);
     Ok(Aftermath {
@@ -62,7 +65,7 @@ pub(crate) fn wait_for_quiet(seed: u64, world: &World, books: &Books, signals: &
         settled_after: settled.moment.map(|moment| moment - over),
         last_to_settle: settled.obstacle.clone(),
         at_rest_after: at_rest.moment.map(|moment| moment - over),
-        remaining: [well, settled, at_rest].into_iter().filter_map(Wait::failure).collect(),
+        remaining: [well, settled, at_rest].into_iter().filter_map(Wait::failure).chain(leaderless).collect(),
     })
 }
 

@@ -78,6 +78,13 @@ pub(crate) fn members(dir: &Path) -> Result<Vec<(String, usize)>> {
     Ok(nodes.map(|(name, nodes)| (name, nodes.matches('@').count())).collect())
 }
 
+/// The queues that nobody leads: they take nothing and give nothing, and seem to be empty.
+pub(crate) fn leaderless(dir: &Path) -> Result<Vec<String>> {
+    let is_led = |leader: &str| leader.contains('@');
+    let queues = list(dir, "leader")?.into_iter();
+    Ok(queues.filter(|(_, leader)| !is_led(leader)).map(|(name, _)| name).collect())
+}
+
 /// What each queue has in this column.
 fn list(dir: &Path, column: &str) -> Result<Vec<(String, String)>> {
     let listed = control(dir, BROKER, &["-q", "--no-table-headers", "list_queues", "name", column])?;
