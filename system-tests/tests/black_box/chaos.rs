@@ -98,9 +98,20 @@ fn a_short_run_breaks_no_promise() {
 fn no_promise_is_broken_by_failovers_where_tables_are_partitioned() {
     let faults = ["--seed", "1", "--minutes", "0.33", "--faults", "kill,fail-over"];
     let told = run("chaos-failover-test", &[&faults[..], &["--standby", "--partitioned"]].concat());
-    let failovers =
-        told.lines().find_map(|line| line.trim().strip_prefix("fail-over ")?.split_whitespace().next()?.parse().ok());
-    assert!(failovers > Some(0), "there was no failover: {told}");
+    assert!(struck("fail-over", &told) > Some(0), "there was no failover: {told}");
+}
+
+/// A node loses its disk first; of what follows, that finds nothing to hit which comes while another node is away.
+#[test]
+fn no_promise_is_broken_by_nodes_of_a_cluster_that_fall_out() {
+    let faults = ["--seed", "12", "--minutes", "0.5", "--faults", "kill,freeze,cut-off,wipe-broker"];
+    let told = run("chaos-cluster-test", &[&faults[..], &["--brokers", "3"]].concat());
+    assert!(struck("wipe-broker", &told) > Some(0), "no node has lost its disk: {told}");
+}
+
+/// How often a fault was there, as a run tells.
+fn struck(fault: &str, told: &str) -> Option<u64> {
+    told.lines().find_map(|line| line.trim().strip_prefix(fault)?.split_whitespace().next()?.parse().ok())
 }
 
 /// What a run tells in which no promise is broken.
