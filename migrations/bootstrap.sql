@@ -68,6 +68,7 @@ begin
                 ('statement_timeout', '8s'),
                 ('lock_timeout', '2s'),
                 ('enable_seqscan', 'off'),
+                ('enable_bitmapscan', 'off'),
                 ('enable_hashjoin', 'off'),
                 ('enable_mergejoin', 'off'),
                 ('jit', 'off'),

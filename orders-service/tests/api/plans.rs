@@ -1,7 +1,7 @@
 //! What every statement costs however many rows there are, in plain tables and in partitioned ones.
 
 use orders_service::SCHEMA;
-use service_kit::testing::plans::{Exception, OF_THE_KIT, Statements, expect_flat_but_for, fill};
+use service_kit::testing::plans::{Exception, OF_THE_KIT, Statements, analyze, expect_flat_but_for, fill};
 use service_kit::testing::{Login, partition, url_of};
 use shared_events::ids::OrderId;
 use sqlx::PgPool;
@@ -33,19 +33,33 @@ async fn so_it_does_in_each_partition(superuser: PgPool) {
     expect_flat(&superuser, MONTHS).await;
 }
 
-/// With orders of so many months, of each of which there are a few at first.
+/// As in the first minute of a new system, into which orders are poured.
+#[sqlx::test(migrations = false)]
+async fn so_it_does_while_nothing_is_known_of_what_the_tables_hold(superuser: PgPool) {
+    TestApp::start(superuser.clone()).await;
+    let statements = all_statements(&superuser).await;
+    fill(&superuser, include_str!("plans.sql"), MANY, 1).await;
+    expect_flat_but_for(&[&OF_THE_KIT[..], &[OF_WEBHOOKS]].concat(), &statements.reads().await);
+}
+
+/// With orders of so many months, of each of which there are a few at first. What is known is outdated for a while then.
 async fn expect_flat(superuser: &PgPool, months: i32) {
-    let url = url_of(superuser, SCHEMA, Login::Service);
-    let statements = Statements::checked(&url, SCHEMA).await.with_the_kits().await;
+    let statements = all_statements(superuser).await;
     let mut reads = statements.reads().await;
-    // A user has more of them here than there may be.
-    let unlimited = "alter table orders.webhooks disable trigger ten_webhooks_at_most";
-    sqlx::raw_sql(unlimited).execute(superuser).await.expect("a superuser may do that");
     for rows in [A_FEW * months, MANY] {
         fill(superuser, include_str!("plans.sql"), rows, months).await;
         reads.extend(statements.reads().await);
+        analyze(superuser).await;
+        reads.extend(statements.reads().await);
     }
     expect_flat_but_for(&[&OF_THE_KIT[..], &[OF_WEBHOOKS]].concat(), &reads);
+}
+
+async fn all_statements(superuser: &PgPool) -> Statements {
+    // A user has more of them here than there may be.
+    let unlimited = "alter table orders.webhooks disable trigger ten_webhooks_at_most";
+    sqlx::raw_sql(unlimited).execute(superuser).await.expect("a superuser may do that");
+    Statements::checked(&url_of(superuser, SCHEMA, Login::Service), SCHEMA).await.with_the_kits().await
 }
 
 #[sqlx::test(migrations = false)]

@@ -1,7 +1,7 @@
 //! What every statement costs however many rows there are, in plain tables and in partitioned ones, those of the sandbox too.
 
 use payments_service::{SCHEMA, sandbox};
-use service_kit::testing::plans::{Exception, OF_THE_KIT, Statements, expect_flat_but_for, fill};
+use service_kit::testing::plans::{Exception, OF_THE_KIT, Read, Statements, analyze, expect_flat_but_for, fill};
 use service_kit::testing::{Login, partition, url_of};
 use shared_events::ids::OrderId;
 use sqlx::PgPool;
@@ -44,20 +44,38 @@ async fn so_it_does_in_each_partition(superuser: PgPool) {
     expect_flat(&superuser, MONTHS, &[&[TOMBSTONES][..], &OF_PARTITIONS].concat()).await;
 }
 
-/// With orders of so many months, of each of which there are a few at first.
+/// As in the first minute of a new system, into which orders are poured.
+#[sqlx::test(migrations = false)]
+async fn so_it_does_while_nothing_is_known_of_what_the_tables_hold(superuser: PgPool) {
+    TestApp::start(superuser.clone()).await;
+    let statements = all_statements(&superuser).await;
+    fill(&superuser, include_str!("plans.sql"), MANY, 1).await;
+    expect_flat_but_for(&[&OF_THE_KIT[..], &[TOMBSTONES]].concat(), &reads_of_all(&statements).await);
+}
+
+/// With orders of so many months, of each of which there are a few at first. What is known is outdated for a while then.
 async fn expect_flat(superuser: &PgPool, months: i32, exceptions: &[Exception]) {
-    let url = url_of(superuser, SCHEMA, Login::Service);
-    let book_url = url_of(superuser, sandbox::SCHEMA, Login::Service);
-    let ours = Statements::checked(&url, SCHEMA).await.with_the_kits().await;
-    let of_the_sandbox = Statements::checked(&book_url, sandbox::SCHEMA).await;
-    let mut reads = ours.reads().await;
-    reads.extend(of_the_sandbox.reads().await);
+    let statements = all_statements(superuser).await;
+    let mut reads = reads_of_all(&statements).await;
     for rows in [A_FEW * months, MANY] {
         fill(superuser, include_str!("plans.sql"), rows, months).await;
-        reads.extend(ours.reads().await);
-        reads.extend(of_the_sandbox.reads().await);
+        reads.extend(reads_of_all(&statements).await);
+        analyze(superuser).await;
+        reads.extend(reads_of_all(&statements).await);
     }
     expect_flat_but_for(&[&OF_THE_KIT[..], exceptions].concat(), &reads);
+}
+
+/// Of the service, and of the sandbox.
+async fn all_statements(superuser: &PgPool) -> [Statements; 2] {
+    let url = |schema| url_of(superuser, schema, Login::Service);
+    let ours = Statements::checked(&url(SCHEMA), SCHEMA).await.with_the_kits().await;
+    [ours, Statements::checked(&url(sandbox::SCHEMA), sandbox::SCHEMA).await]
+}
+
+async fn reads_of_all(statements: &[Statements; 2]) -> Vec<Read> {
+    let [ours, of_the_sandbox] = statements;
+    ours.reads().await.into_iter().chain(of_the_sandbox.reads().await).collect()
 }
 
 #[sqlx::test(migrations = false)]

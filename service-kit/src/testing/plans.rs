@@ -21,8 +21,10 @@ use crate::story::Story;
 use crate::{idempotency, testing};
 
 const RELEASED: &str = "migrations/released.json";
-/// Rows pass through these as they come, so that a limit above them holds below them.
-const PASS_ON: [&str; 6] = ["Append", "Limit", "LockRows", "Merge Append", "Result", "Subquery Scan"];
+/// Rows pass through these as they come, so that a limit above them holds below them; or nearly so, in the case of rows that
+/// are sorted already but for those of one moment.
+const PASS_ON: [&str; 7] =
+    ["Append", "Incremental Sort", "Limit", "LockRows", "Merge Append", "Result", "Subquery Scan"];
 /// These find no rows of their own: what they are given was found below them.
 const TAKE: [&str; 2] = ["ModifyTable", "Bitmap Heap Scan"];
 
@@ -178,11 +180,11 @@ pub async fn fill(superuser: &PgPool, statement: &'static str, rows: i32, months
     let mut aside = superuser.acquire().await.expect("a connection").detach();
     sqlx::query(numbers).bind(rows).bind(months).execute(&mut aside).await.expect("numbers");
     sqlx::raw_sql(statement).execute(&mut aside).await.expect("the tables are filled");
-    analyze(superuser).await;
 }
 
-/// Gathers statistics as PostgreSQL does by itself: of tables in which there is something, and not of partitioned ones.
-async fn analyze(superuser: &PgPool) {
+/// Gathers statistics as PostgreSQL does by itself, now and then: of tables in which there is something, and not of
+/// partitioned ones.
+pub async fn analyze(superuser: &PgPool) {
     let analyze = "do $$ declare filled regclass; begin
          for filled in select oid from pg_class where relkind = 'r' and relnamespace::regnamespace::text = any($1)
              and pg_relation_size(oid) > 0
@@ -235,6 +237,8 @@ pub fn expect_flat_but_for(exceptions: &[Exception], reads: &[Read]) {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Extent {
     Limited,
+    /// All, of which most are not wanted.
+    Sorted,
     Whole,
 }
 
@@ -248,7 +252,7 @@ fn find_reads(node: &Value, extent: Extent, first_columns: &HashMap<String, Stri
             let comparison = format!("{} {operator}", first_columns[index]);
             condition.contains(&format!("({comparison}")) || condition.contains(&format!(".{comparison}"))
         };
-        let is_lookup = compares("= ");
+        let is_lookup = compares("= ") && extent != Extent::Sorted;
         let is_walk = extent == Extent::Limited && (condition.is_empty() || compares("")) && node["Filter"].is_null();
         found.push((format!("{kind} using {index}"), is_lookup || is_walk));
     } else if let Some(table) = node["Relation Name"].as_str()
@@ -256,10 +260,15 @@ fn find_reads(node: &Value, extent: Extent, first_columns: &HashMap<String, Stri
     {
         found.push((format!("{kind} on {table}"), false));
     }
-    let passes_on = kind == "Limit" || extent == Extent::Limited && PASS_ON.contains(&kind);
+    let passed_on = match extent {
+        _ if kind == "Limit" => Extent::Limited,
+        Extent::Limited if kind == "Sort" => Extent::Sorted,
+        Extent::Limited if !PASS_ON.contains(&kind) => Extent::Whole,
+        as_asked => as_asked,
+    };
     for below in node["Plans"].as_array().into_iter().flatten() {
         let is_outer = ["Outer", "Subquery", "Member"].iter().any(|outer| below["Parent Relationship"] == *outer);
-        let extent = if passes_on && is_outer { Extent::Limited } else { Extent::Whole };
+        let extent = if is_outer { passed_on } else { Extent::Whole };
         find_reads(below, extent, first_columns, found);
     }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use service_kit::testing::partition;
-use service_kit::testing::plans::{Exception, expect_flat_but_for, fill, reads_of};
+use service_kit::testing::plans::{Exception, analyze, expect_flat_but_for, fill, reads_of};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row};
 
 use crate::differences::Books;
@@ -80,6 +80,7 @@ async fn an_order_waits_for_its_key_to_be_forgotten_and_its_events_to_arrive(sup
 async fn what_is_looked_at_is_found_by_indexes_however_much_there_is(superuser: PgPool) {
     Books::new(superuser.clone()).await;
     fill(&superuser, FILL, ORDERS, MONTHS).await;
+    analyze(&superuser).await;
     let mut connection = superuser.acquire().await.expect("a connection");
     execute(&mut connection, SETTINGS).await;
     expect_flat_but_for(&[OUTBOX], &reads_of(&mut connection, statement()).await);
@@ -92,6 +93,7 @@ async fn so_it_is_in_each_of_many_months_and_those_of_others_are_left_alone(supe
         partition(&superuser, schema, MONTHS).await;
     }
     fill(&superuser, FILL, ORDERS, MONTHS).await;
+    analyze(&superuser).await;
     let mut connection = superuser.acquire().await.expect("a connection");
     execute(&mut connection, SETTINGS).await;
     execute(&mut connection, "set enable_partition_pruning = off").await;
