@@ -15,22 +15,24 @@
 //! No transaction is ever left open by that, since every unit of work is a single statement ([`crate::unprepared`] closes
 //! its connection).
 
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
-use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use sqlx::postgres::{PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
-use sqlx::{Describe, Either, Execute, Executor, PgPool, SqlStr};
-use tokio::sync::Notify;
+use sqlx::{Connection, Describe, Either, Execute, Executor, PgConnection, PgPool, SqlStr};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::warn;
 
 use crate::metrics::{Figure, Present};
 use crate::servers::{Servers, ensure_writable, is_read_only, may_be_gone};
+
+mod visits;
 
 /// How long a unit of work waits for a connection that is free or new.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -55,16 +57,10 @@ pub(crate) const SESSION: [(&str, &str); 8] = [
 ];
 /// After which a statement has no answer: longer than waiting for a connection and the server together.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(12);
+/// How long a connection that is not used is taken to be there.
+const TRUST: Duration = Duration::from_secs(1);
 /// How long a pool that was given up may take to close what still works of it.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(30);
-/// How long a server that is asked to stop waits for us at most.
-const VISIT_PERIOD: Duration = Duration::from_secs(5);
-/// Between two visits, however much trouble there is.
-const VISIT_PAUSE: Duration = Duration::from_millis(100);
-/// How a server turns everybody away that is about to stop, or not ready yet
-/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
-const CANNOT_CONNECT_NOW: &str = "57P03";
-
 /// A login to PostgreSQL: what every statement is executed on.
 #[derive(Clone, Debug)]
 pub struct Database(Arc<Login>);
@@ -89,6 +85,8 @@ struct Usage {
 #[derive(Clone, Debug)]
 struct Current {
     pool: PgPool,
+    /// One for each connection. Who waits for one does so here, since the pool keeps 14 KiB for each that waits.
+    turns: Arc<Semaphore>,
     /// Which of the servers they lead to.
     server: usize,
     /// Grows each time that the connections are given up.
@@ -99,10 +97,10 @@ impl Database {
     /// Connects when it is first used, so that a service can start before its database.
     pub fn connect_lazy(url: &str, max_connections: u32) -> anyhow::Result<Self> {
         let servers = url.parse::<Servers>()?.with(|options| options.options(SESSION));
-        let current = Current { pool: new_pool(&servers, 0, max_connections), server: 0, generation: 0 };
+        let current = Current::new(&servers, 0, max_connections, 0);
         let (current, usage, trouble) = (RwLock::new(current), Usage::default(), Arc::default());
         let login = Arc::new(Login { servers, max_connections, current, usage, trouble });
-        tokio::spawn(visit(Arc::downgrade(&login)));
+        tokio::spawn(visits::visit(Arc::downgrade(&login)));
         Ok(Self(login))
     }
 
@@ -153,6 +151,13 @@ impl Database {
     }
 }
 
+impl Current {
+    fn new(servers: &Servers, server: usize, max_connections: u32, generation: u64) -> Self {
+        let turns = Semaphore::new(usize::try_from(max_connections).unwrap_or(Semaphore::MAX_PERMITS));
+        Self { pool: new_pool(servers, server, max_connections), turns: Arc::new(turns), server, generation }
+    }
+}
+
 impl Login {
     fn current(&self) -> Current {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -178,56 +183,28 @@ impl Login {
         if current.generation == generation {
             let to = self.servers.options(server);
             warn!(reason, host = to.get_host(), port = to.get_port(), "all connections to the database are replaced");
-            let pool = new_pool(&self.servers, server, self.max_connections);
-            let given_up = std::mem::replace(&mut *current, Current { pool, server, generation: generation + 1 });
+            let next = Current::new(&self.servers, server, self.max_connections, generation + 1);
+            let given_up = std::mem::replace(&mut *current, next);
             tokio::spawn(async move { drop(timeout(CLOSE_DEADLINE, given_up.pool.close()).await) });
         }
     }
+}
 
-    /// Goes to see the server, and looks for the one that takes writes if that is another by now; when to come again.
-    async fn look_round(&self) -> Duration {
-        let Current { pool, server, generation } = self.current();
-        if pool.size() == 0 && !self.servers.are_several() {
-            return VISIT_PERIOD;
-        }
-        let Err(trouble) = in_short(self.servers.visit(server)).await else { return VISIT_PERIOD };
-        if self.servers.are_several()
-            && let Ok(writable) = in_short(self.servers.find_writable()).await
-        {
-            if writable != server {
-                self.replace(generation, writable, "another server takes the writes");
-            }
-            return VISIT_PERIOD;
-        }
-        if turns_away(&trouble) {
-            self.give_up(generation, "lets nobody in");
-        }
-        if self.servers.are_several() { Duration::ZERO } else { VISIT_PERIOD }
+/// A connection that was used a moment ago is taken as it is: if it has broken since, so has whatever else was under way.
+async fn still_there(connection: &mut PgConnection, idle_for: Duration) -> Result<bool, sqlx::Error> {
+    if idle_for >= TRUST {
+        connection.ping().await?;
     }
-}
-
-/// Whether a newcomer is turned away. One who has no answer does not know.
-fn turns_away(refusal: &sqlx::Error) -> bool {
-    refusal.as_database_error().is_some_and(|refusal| refusal.code().as_deref() == Some(CANNOT_CONNECT_NOW))
-}
-
-async fn in_short<T>(visiting: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    timeout(ACQUIRE_TIMEOUT, visiting).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
-}
-
-/// Keeps to the server that takes writes, and lets go of one that is about to stop, as long as the login is used.
-async fn visit(login: Weak<Login>) {
-    while let Some(used) = login.upgrade() {
-        let again = used.look_round().await;
-        let trouble = Arc::clone(&used.trouble);
-        drop(used);
-        tokio::time::sleep(VISIT_PAUSE).await;
-        drop(timeout(again, trouble.notified()).await);
-    }
+    Ok(true)
 }
 
 fn new_pool(servers: &Servers, server: usize, max_connections: u32) -> PgPool {
-    let pool = PgPoolOptions::new().max_connections(max_connections).acquire_timeout(ACQUIRE_TIMEOUT);
+    let pool = PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // In place of a look at each connection that is taken, which costs a statement another round trip.
+        .test_before_acquire(false)
+        .before_acquire(|connection, used| still_there(connection, used.idle_for).boxed());
     let pool = if servers.are_several() {
         // It may have become a standby since it was visited.
         pool.after_connect(|connection, _| ensure_writable(connection).boxed())
@@ -235,6 +212,11 @@ fn new_pool(servers: &Servers, server: usize, max_connections: u32) -> PgPool {
         pool
     };
     pool.connect_lazy_with(servers.options(server).clone())
+}
+
+async fn turn(turns: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, sqlx::Error> {
+    let turn = timeout(ACQUIRE_TIMEOUT, turns.acquire_owned()).await;
+    turn.ok().and_then(Result::ok).ok_or(sqlx::Error::PoolTimedOut)
 }
 
 /// Every statement of the services goes through here.
@@ -246,16 +228,21 @@ impl<'c> Executor<'c> for &Database {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let (database, Current { pool, generation, .. }) = (self.clone(), self.current());
-        let deadline = Instant::now() + ANSWER_DEADLINE;
-        let rows = self.0.servers.statements.fetch_many(&pool, query);
-        stream::try_unfold((rows, self.begin()), move |(mut rows, running)| {
-            let database = database.clone();
-            async move {
-                let row = database.in_time(generation, deadline, rows.try_next()).await?;
-                Ok(row.map(|row| (row, (rows, running))))
-            }
-        })
+        let (database, running) = (self.clone(), self.begin());
+        let Current { pool, turns, generation, .. } = self.current();
+        let (statements, deadline) = (self.0.servers.statements, Instant::now() + ANSWER_DEADLINE);
+        async move {
+            let turn = database.clone().in_time(generation, deadline, turn(turns)).await?;
+            let rows = statements.fetch_many(&pool, query);
+            Ok(stream::try_unfold((rows, (turn, running)), move |(mut rows, used)| {
+                let database = database.clone();
+                async move {
+                    let row = database.in_time(generation, deadline, rows.try_next()).await?;
+                    Ok(row.map(|row| (row, (rows, used))))
+                }
+            }))
+        }
+        .try_flatten_stream()
         .boxed()
     }
 
@@ -264,10 +251,14 @@ impl<'c> Executor<'c> for &Database {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let Current { pool, generation, .. } = self.current();
-        let row = self.0.servers.statements.fetch_optional(&pool, query);
         let (database, running) = (self.clone(), self.begin());
+        let Current { pool, turns, generation, .. } = self.current();
+        let statements = self.0.servers.statements;
         async move {
+            let row = async {
+                let _turn = turn(turns).await?;
+                statements.fetch_optional(&pool, query).await
+            };
             let answered = database.in_time(generation, Instant::now() + ANSWER_DEADLINE, row).await;
             drop(running);
             answered
