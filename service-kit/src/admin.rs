@@ -27,6 +27,7 @@ use crate::outbox_routes;
 use crate::parked_routes;
 use crate::partitions;
 use crate::pool::Database;
+use crate::replication;
 use crate::stored::Stored;
 
 /// How long a scrape waits for the database; Prometheus itself waits ten seconds.
@@ -111,5 +112,6 @@ async fn stored(admin: &Admin) -> Result<Vec<Figure>, sqlx::Error> {
     let mut figures = (admin.figures)().await?;
     figures.extend(Stored::read(&admin.database, admin.schema).await?.figures());
     figures.push(partitions::figure(&admin.database, admin.schema).await?);
+    figures.extend(replication::figures(&admin.database).await?);
     Ok(figures)
 }

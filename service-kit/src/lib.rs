@@ -26,6 +26,7 @@ pub mod batcher;
 pub mod database;
 pub mod partitions;
 pub mod pool;
+mod replication;
 pub mod servers;
 mod unprepared;
 

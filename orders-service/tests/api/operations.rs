@@ -4,6 +4,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared_events::ids::OrderId;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::helpers::TestApp;
 use crate::operator::Operator;
@@ -83,4 +84,19 @@ async fn only_who_has_the_token_may_look_at_what_is_stored(database: PgPool) {
     }
     let stranger = operator.client.send(Method::POST, "/outbox/republish", "", &Value::Null).await;
     stranger.expect_problem(StatusCode::UNAUTHORIZED, "unauthorized");
+}
+
+#[sqlx::test(migrations = false)]
+async fn metrics_tell_of_an_archive_or_standby_that_does_not_take_in_what_is_written(superuser: PgPool) {
+    let operator = Operator::of(TestApp::start(superuser.clone()).await);
+    let slot = format!("test_{}", Uuid::now_v7().simple());
+    let make = "select pg_create_physical_replication_slot($1, true)";
+    sqlx::query(make).bind(&slot).execute(&superuser).await.expect("a slot");
+    operator.test.placed_order().await;
+    let metrics = operator.get("/guarded/metrics").await.text;
+    sqlx::query("select pg_drop_replication_slot($1)").bind(&slot).execute(&superuser).await.expect("no slot");
+    for name in ["replication_slots_inactive", "replication_kept_bytes"] {
+        let figure = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        assert!(figure > Some(0), "{name} in\n{metrics}");
+    }
 }
