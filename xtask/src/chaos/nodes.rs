@@ -43,17 +43,18 @@ impl World {
     /// Waits until every queue is on all nodes. One that has only begun to grow onto a node that dies may never get there,
     /// and that is another story.
     pub(super) fn grow(&self) -> Result<()> {
-        let nodes = self.nodes.names.len();
-        until_done(PATIENCE_TO_GROW, || {
-            let queues = broker::members(&self.dir)?;
-            let incomplete = queues.iter().find(|(_, members)| *members < nodes);
-            ensure!(incomplete.is_none(), "not all queues are on all nodes: {incomplete:?}");
-            Ok(())
-        })
+        until_done(PATIENCE_TO_GROW, || self.ensure_grown())
     }
 
-    /// Waits until no node is hit and all are well, unless that takes so long that the next faults would have to wait as well;
-    /// none if the target is no node of several.
+    fn ensure_grown(&self) -> Result<()> {
+        let queues = broker::members(&self.dir)?;
+        let incomplete = queues.iter().find(|(_, members)| *members < self.nodes.names.len());
+        ensure!(incomplete.is_none(), "not all queues are on all nodes: {incomplete:?}");
+        Ok(())
+    }
+
+    /// Waits until no node is hit and all are well, with every queue: else two of three might have lost it. Unless that takes
+    /// so long that the next faults would have to wait as well; none if the target is no node of several.
     pub(super) fn turn(&self, target: &str, stop: &AtomicBool) -> Result<Option<MutexGuard<'_, ()>>> {
         let Nodes { names, turn } = &self.nodes;
         if names.len() < 2 || !names.iter().any(|node| node == target) {
@@ -63,6 +64,7 @@ impl World {
         while !stop.load(Ordering::Relaxed) && Instant::now() < deadline {
             if let Ok(turn) = turn.try_lock()
                 && self.state().is_ok_and(|state| names.iter().all(|node| is_well(&state, node)))
+                && self.ensure_grown().is_ok()
             {
                 return Ok(Some(turn));
             }
