@@ -57,8 +57,9 @@ pub(crate) const SESSION: [(&str, &str); 8] = [
 ];
 /// After which a statement has no answer: longer than waiting for a connection and the server together.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(12);
-/// How long a connection that is not used is taken to be there.
-const TRUST: Duration = Duration::from_secs(1);
+/// How long a connection that is not used is taken to be there: less than a server takes to come back, so that no statement
+/// which could be carried out meets a connection that died with the server before.
+const TRUST: Duration = Duration::from_millis(50);
 /// How long a pool that was given up may take to close what still works of it.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(30);
 /// A login to PostgreSQL: what every statement is executed on.

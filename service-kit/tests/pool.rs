@@ -45,6 +45,22 @@ async fn connections_that_do_not_answer_are_given_up_and_replaced(superuser: PgP
     assert!(answers().await.iter().all(Result::is_ok), "new connections have taken their place");
 }
 
+/// As a server's are that dies. It is back later than after a moment.
+#[sqlx::test(migrations = false)]
+async fn connections_that_ended_before_the_server_was_back_are_used_by_no_statement(superuser: PgPool) {
+    let database = Database::connect_lazy(&Link::to(&superuser).await.url, 2).expect("a URL");
+    let answers = || join_all((0..2).map(|_| sqlx::query("select 1").execute(&database)));
+    assert!(answers().await.iter().all(Result::is_ok), "both connections are open");
+
+    // It waits for each.
+    let end = "select pg_terminate_backend(pid, 60000) from pg_stat_activity
+         where datname = current_database() and pid <> pg_backend_pid()";
+    sqlx::query(end).execute(&superuser).await.expect("the connections end");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let answers = answers().await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+}
+
 #[sqlx::test(migrations = false)]
 async fn of_several_servers_the_one_that_takes_writes_is_found(superuser: PgPool) {
     // It lets everybody in, and answers nothing.
