@@ -244,7 +244,6 @@ impl Run<'_> {
             partition::into_months(&state.postgres)?;
         }
         let beforehand = clients::prove_life(self.seed, &state.gateway, clients::BEFORE);
-        self.world.grow()?;
         print::out("\nit begins");
         let (mut memories, faults, before) = self.rage(state)?;
         print::out("all faults are over; waiting for quiet");

@@ -84,6 +84,9 @@ fn readiness(state: &State) -> Result<(), String> {
     if let Some(process) = state.processes.iter().find(|process| process.state != Phase::Running) {
         return Err(format!("{} is {}", process.name, process.state.as_str()));
     }
+    if let Some(task) = state.unfinished.first() {
+        return Err(format!("{task} is not finished"));
+    }
     // Who vouches for an encrypted gateway is not known here.
     if state.gateway.is_empty() || state.gateway.starts_with("https") {
         return Ok(());

@@ -16,6 +16,9 @@ pub(crate) struct State {
     pub(crate) postgres: String,
     pub(crate) amqp: String,
     pub(crate) processes: Vec<Process>,
+    /// What has yet to be done once, before this is the stack that was asked for.
+    #[serde(default)]
+    pub(crate) unfinished: Vec<String>,
 }
 
 /// One process of a running stack.

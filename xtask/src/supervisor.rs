@@ -80,6 +80,7 @@ impl<'a> Supervisor<'a> {
             postgres: stack.postgres,
             amqp: stack.amqp,
             processes: Vec::new(),
+            unfinished: Vec::new(),
         };
         Self { dir, state, parts: stack.parts.into_iter().map(supervised).collect(), events, ready }
     }
@@ -223,6 +224,8 @@ impl<'a> Supervisor<'a> {
     fn publish(&mut self) {
         let listed = self.parts.iter().filter(|supervised| supervised.part.listed);
         self.state.processes = listed.map(Supervised::describe).collect();
+        let unfinished = self.parts.iter().filter(|supervised| supervised.is_unfinished());
+        self.state.unfinished = unfinished.map(|supervised| supervised.part.name.clone()).collect();
         if let Err(error) = state::write(self.dir, &self.state) {
             print::err(format_args!("cannot write the state of the stack: {error:#}"));
         }
@@ -230,6 +233,10 @@ impl<'a> Supervisor<'a> {
 }
 
 impl Supervised {
+    fn is_unfinished(&self) -> bool {
+        matches!(self.part.ready, Probe::Ended) && !self.was_ready
+    }
+
     /// It has done what it is there for, and is not started again.
     fn finish(&mut self) {
         self.alive.store(false, Ordering::Relaxed);

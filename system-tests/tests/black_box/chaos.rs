@@ -104,6 +104,7 @@ fn no_promise_is_broken_by_failovers_where_tables_are_partitioned() {
 /// A node loses its disk first; of what follows, that finds nothing to hit which comes while another node is away.
 #[test]
 fn no_promise_is_broken_by_nodes_of_a_cluster_that_fall_out() {
+    let _turn = stack::turn_of_clusters();
     let faults = ["--seed", "12", "--minutes", "0.5", "--faults", "kill,freeze,cut-off,wipe-broker"];
     let told = run("chaos-cluster-test", &[&faults[..], &["--brokers", "3"]].concat());
     assert!(struck("wipe-broker", &told) > Some(0), "no node has lost its disk: {told}");

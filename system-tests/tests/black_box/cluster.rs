@@ -1,11 +1,13 @@
 //! RabbitMQ as a cluster: its nodes die and are cut off under load, and it all goes on and heals by itself.
 
+use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::MutexGuard;
 
 use crate::customers::Customers;
 use crate::own_stack::OwnStack;
 use crate::polling::eventually;
-use crate::stack::Stack;
+use crate::stack::{self, Stack};
 
 const CLIENTS: usize = 4;
 const NODES: [&str; 3] = ["rabbitmq", "rabbitmq-2", "rabbitmq-3"];
@@ -14,20 +16,19 @@ const QUEUE: &str = "payment-create-event";
 
 #[test]
 fn no_node_of_a_cluster_is_missed() {
-    let cluster =
-        Cluster(OwnStack::start_from("cluster-stack", &["--fresh", "--brokers", "3", "--replicas", "2"], &[]));
+    let cluster = Cluster::start("cluster-stack", &["--fresh", "--replicas", "2"]);
     cluster.has_all_queues_everywhere();
-    let Stack { gateway, postgres, .. } = cluster.0.now();
+    let Stack { gateway, postgres, .. } = cluster.stack.now();
     let customers = Customers::begin(&gateway, CLIENTS);
     customers.go_on();
 
-    let (leader, before) = (cluster.leader(NODES[0]), cluster.0.now());
+    let (leader, before) = (cluster.leader(NODES[0]), cluster.stack.now());
     before.process(leader).kill();
     customers.go_on();
-    cluster.0.once_restarted(leader, &before);
+    cluster.stack.once_restarted(leader, &before);
     cluster.has_all_queues_everywhere();
 
-    let before = cluster.0.now();
+    let before = cluster.stack.now();
     for node in NODES {
         let cut = cluster.cut_off(node);
         eventually("who is alone stands still", || {
@@ -39,7 +40,7 @@ fn no_node_of_a_cluster_is_missed() {
         cut.mend();
         cluster.has_all_queues_everywhere();
     }
-    assert_eq!(cluster.0.now().restarts(), before.restarts(), "it has not healed by itself");
+    assert_eq!(cluster.stack.now().restarts(), before.restarts(), "it has not healed by itself");
     customers.go_on();
     customers.finish(&postgres);
 }
@@ -53,11 +54,11 @@ fn the_queues_of_a_node_grow_onto_those_that_join_it() {
     customers.go_on();
     customers.finish(&postgres);
     drop(alone);
-    let cluster = Cluster(OwnStack::start_from(STACK, &["--brokers", "3"], &[]));
+    let cluster = Cluster::start(STACK, &[]);
     cluster.has_all_queues_everywhere();
-    let Stack { gateway, postgres, .. } = cluster.0.now();
+    let Stack { gateway, postgres, .. } = cluster.stack.now();
     let customers = Customers::begin(&gateway, 1);
-    cluster.0.now().process(NODES[0]).kill();
+    cluster.stack.now().process(NODES[0]).kill();
     customers.go_on();
     customers.finish(&postgres);
 }
@@ -65,9 +66,9 @@ fn the_queues_of_a_node_grow_onto_those_that_join_it() {
 /// RabbitMQ counts on them to hand out what somebody has subscribed to there.
 #[test]
 fn a_node_without_its_members_of_the_queues_withholds_nothing_for_long() {
-    let cluster = Cluster(OwnStack::start_from("memberless-stack", &["--fresh", "--brokers", "3"], &[]));
+    let cluster = Cluster::start("memberless-stack", &["--fresh"]);
     cluster.has_all_queues_everywhere();
-    let Stack { gateway, postgres, .. } = cluster.0.now();
+    let Stack { gateway, postgres, .. } = cluster.stack.now();
     let customers = Customers::begin(&gateway, CLIENTS);
     customers.go_on();
     let node = cluster.node_of_consumer();
@@ -78,7 +79,11 @@ fn a_node_without_its_members_of_the_queues_withholds_nothing_for_long() {
     customers.finish(&postgres);
 }
 
-struct Cluster(OwnStack);
+struct Cluster {
+    stack: OwnStack,
+    /// Given back once the stack has ended.
+    _turn: MutexGuard<'static, ()>,
+}
 
 /// A node that is cut off from the others.
 struct Cut<'a> {
@@ -88,11 +93,18 @@ struct Cut<'a> {
 
 impl Cluster {
     #[track_caller]
+    fn start(name: &str, arguments: &[&str]) -> Self {
+        let turn = stack::turn_of_clusters();
+        Self { stack: OwnStack::start_from(name, &[arguments, &["--brokers", "3"]].concat(), &[]), _turn: turn }
+    }
+
+    #[track_caller]
     fn has_all_queues_everywhere(&self) {
         eventually("every queue has three members that are there", || {
-            let queues = self.control(NODES[0], &["list_queues", "name", "online"])?;
-            let are_complete =
-                queues.len() >= 9 && queues.iter().all(|queue| queue.matches('@').count() == NODES.len());
+            let queues =
+                self.queues(NODES[0], "length(proplists:get_value(online, rabbit_amqqueue:info(Queue, [online])))")?;
+            let everywhere = NODES.len().to_string();
+            let are_complete = queues.len() >= 9 && queues.iter().all(|(_, members)| *members == everywhere);
             if are_complete { Ok(()) } else { Err(format!("{queues:?}")) }
         });
     }
@@ -101,10 +113,8 @@ impl Cluster {
     #[track_caller]
     fn leader(&self, asked: &str) -> &'static str {
         eventually("the queue has a leader", || {
-            let queues = self.control(asked, &["list_queues", "name", "leader"])?;
-            let leader = queues.iter().find_map(|queue| queue.strip_prefix(QUEUE)?.strip_prefix('\t'));
-            let found = NODES.into_iter().find(|node| leader == Some(erlang_name(node).as_str()));
-            found.ok_or_else(|| format!("{queues:?}"))
+            let leaders = self.queues(asked, "proplists:get_value(leader, rabbit_amqqueue:info(Queue, [leader]))")?;
+            node_in(&leaders).ok_or_else(|| format!("{leaders:?}"))
         })
     }
 
@@ -112,19 +122,27 @@ impl Cluster {
     #[track_caller]
     fn node_of_consumer(&self) -> &'static str {
         eventually("somebody consumes the queue", || {
-            let consumers = self.control(NODES[0], &["list_consumers", "queue_name", "channel_pid"])?;
-            let channel = consumers.iter().find_map(|consumer| consumer.strip_prefix(QUEUE)?.strip_prefix("\t<"));
-            let is_of = |node: &&str| channel.is_some_and(|channel| channel.starts_with(&erlang_name(node)));
-            NODES.into_iter().find(is_of).ok_or_else(|| format!("{consumers:?}"))
+            let consumers =
+                self.queues(NODES[0], "[node(element(1, Consumer)) || Consumer <- rabbit_amqqueue:consumers(Queue)]")?;
+            node_in(&consumers).ok_or_else(|| format!("{consumers:?}"))
         })
+    }
+
+    /// The queues as a node knows them, each with what Erlang says of it.
+    fn queues(&self, asked: &str, of_each: &str) -> Result<BTreeMap<String, String>, String> {
+        let name = "element(4, amqqueue:get_name(Queue))";
+        let told = format!(r#"io:format("~s\t~w~n", [{name}, {of_each}])"#);
+        let lines = self.evaluate(asked, &format!("[{told} || Queue <- rabbit_amqqueue:list()]"))?;
+        let queues = lines.iter().filter_map(|line| line.split_once('\t'));
+        Ok(queues.map(|(name, what)| (name.to_owned(), what.to_owned())).collect())
     }
 
     /// Calls this function of Raft with the node's members of all queues.
     #[track_caller]
     fn for_each_member(&self, node: &str, function: &str) {
         let member = "{element(1, amqqueue:get_pid(Queue)), node()}";
-        let call = format!("[ra:{function}(quorum_queues, {member}) || Queue <- rabbit_amqqueue:list()].");
-        self.control(node, &["eval", &call]).expect("it is done");
+        let call = format!("[ra:{function}(quorum_queues, {member}) || Queue <- rabbit_amqqueue:list()]");
+        self.evaluate(node, &call).expect("it is done");
     }
 
     /// Its connections to the other nodes are closed, and neither it nor they can open new ones: they do not know each
@@ -140,19 +158,17 @@ impl Cluster {
     fn for_each_other(&self, node: &str, doing: &str) {
         let others = NODES.into_iter().filter(|other| *other != node).map(|other| format!("'{}'", erlang_name(other)));
         let others = others.collect::<Vec<_>>().join(",");
-        self.control(node, &["eval", &format!("[begin {doing} end || Other <- [{others}]].")]).expect("it is done");
+        self.evaluate(node, &format!("[begin {doing} end || Other <- [{others}]]")).expect("it is done");
     }
 
-    /// What a node answers to a command, line by line.
-    fn control(&self, node: &str, command: &[&str]) -> Result<Vec<String>, String> {
-        let control = self.0.dir().join(node).join("ctl");
-        let answer = Command::new(control).args(["--quiet", "--silent"]).args(command).output();
-        let answer = answer.expect("rabbitmqctl can be run");
-        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        if !answer.status.success() {
-            return Err(text(&answer.stderr));
-        }
-        Ok(text(&answer.stdout).lines().map(str::to_owned).collect())
+    /// What a node prints, line by line, when it evaluates that.
+    fn evaluate(&self, node: &str, erlang: &str) -> Result<Vec<String>, String> {
+        let eval = self.stack.dir().join(node).join("eval");
+        let answer =
+            Command::new(eval).arg(format!("begin {erlang}, done end.")).output().expect("Erlang can be asked");
+        let printed = String::from_utf8_lossy(&answer.stdout);
+        let lines = printed.strip_suffix("{ok, done}").ok_or_else(|| format!("{answer:?}"))?;
+        Ok(lines.lines().map(str::to_owned).collect())
     }
 }
 
@@ -161,6 +177,12 @@ impl Cut<'_> {
     fn mend(self) {
         self.cluster.for_each_other(self.node, "erlang:set_cookie(Other, erlang:get_cookie())");
     }
+}
+
+/// The one of which something is said about the queue.
+fn node_in(queues: &BTreeMap<String, String>) -> Option<&'static str> {
+    let said = queues.get(QUEUE)?;
+    NODES.into_iter().find(|node| said.contains(&format!("'{}'", erlang_name(node))))
 }
 
 /// What Erlang calls a node.

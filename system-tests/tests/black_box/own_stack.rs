@@ -64,9 +64,8 @@ impl OwnStack {
         let started = Self { dir, child };
         eventually("a stack of our own runs", || {
             let stack = fs::read(started.dir.join("state.json")).map_err(|problem| problem.to_string());
-            let all_run = |stack: &Stack| stack.processes.iter().all(|process| process.state == "running");
-            stack.and_then(|json| match serde_json::from_slice(&json) {
-                Ok(stack) if all_run(&stack) => Ok(()),
+            stack.and_then(|json| match serde_json::from_slice::<Stack>(&json) {
+                Ok(stack) if stack.all_run() && stack.unfinished.is_empty() => Ok(()),
                 other => Err(format!("{other:?}")),
             })
         });
@@ -112,8 +111,7 @@ impl OwnStack {
     pub fn once_all_run(&self) -> Stack {
         eventually("every process runs", || {
             let stack = self.now();
-            let all_run = stack.processes.iter().all(|process| process.state == "running");
-            if all_run { Ok(stack) } else { Err(format!("{stack:?}")) }
+            if stack.all_run() { Ok(stack) } else { Err(format!("{stack:?}")) }
         })
     }
 }

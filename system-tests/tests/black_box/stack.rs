@@ -5,7 +5,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::Deserialize;
 
@@ -24,6 +24,12 @@ pub fn alone() -> RwLockWriteGuard<'static, ()> {
     STACK.write().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Held by a test that starts three nodes of RabbitMQ: of two at a time, both are short of what they wait for.
+pub fn turn_of_clusters() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The state of the stack at one moment.
 #[derive(Debug, Deserialize)]
 pub struct Stack {
@@ -33,6 +39,7 @@ pub struct Stack {
     /// The address of the broker.
     pub amqp: String,
     pub processes: Vec<Process>,
+    pub unfinished: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -61,9 +68,12 @@ impl Stack {
     pub fn once_all_run() -> Self {
         eventually("every process runs", || {
             let stack = Self::now();
-            let all_run = stack.processes.iter().all(|process| process.state == "running");
-            if all_run { Ok(stack) } else { Err(format!("{stack:?}")) }
+            if stack.all_run() { Ok(stack) } else { Err(format!("{stack:?}")) }
         })
+    }
+
+    pub fn all_run(&self) -> bool {
+        self.processes.iter().all(|process| process.state == "running")
     }
 
     /// Waits until a process has died, was started again and is up.

@@ -1,8 +1,7 @@
 //! The broker's own tool, for faults that only the broker can have and for looking into its queues.
 
 use std::path::Path;
-use std::process::Stdio;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -59,46 +58,61 @@ pub(crate) fn mend(dir: &Path, node: &str, others: &[String]) -> Result<()> {
 /// Has a node do something about each of some others.
 fn for_each(dir: &Path, node: &str, others: &[String], doing: &str) -> Result<()> {
     let others: Vec<_> = others.iter().map(|other| format!("'{}'", rabbitmq::erlang_name(other))).collect();
-    let done = format!("[begin {doing} end || Other <- [{}]].", others.join(","));
-    control(dir, node, &["-q", "eval", &done]).map(drop)
+    evaluate(dir, node, &format!("[begin {doing} end || Other <- [{}]]", others.join(","))).map(drop)
 }
 
 /// How many messages each queue has, whoever holds them.
 pub(crate) fn messages(dir: &Path) -> Result<Vec<(String, u64)>> {
-    let number = |(name, messages): (String, String)| {
-        let messages = messages.parse().with_context(|| format!("{name} has {messages} messages"))?;
-        Ok((name, messages))
-    };
-    list(dir, "messages")?.into_iter().map(number).collect()
+    numbers(&list(dir, "messages")?)
 }
 
 /// On how many nodes each queue has a member that runs.
-pub(crate) fn members(dir: &Path) -> Result<Vec<(String, usize)>> {
-    let nodes = list(dir, "online")?.into_iter();
-    Ok(nodes.map(|(name, nodes)| (name, nodes.matches('@').count())).collect())
+pub(crate) fn members(dir: &Path) -> Result<Vec<(String, u64)>> {
+    let name = "element(4, amqqueue:get_name(Queue))";
+    let members = "length(proplists:get_value(online, rabbit_amqqueue:info(Queue, [online])))";
+    let told = format!(r#"io:format("~s\t~b~n", [{name}, {members}])"#);
+    numbers(&evaluate(dir, BROKER, &format!("[{told} || Queue <- rabbit_amqqueue:list()]"))?)
 }
 
 /// The queues that nobody leads: they take nothing and give nothing, and seem to be empty.
 pub(crate) fn leaderless(dir: &Path) -> Result<Vec<String>> {
-    let is_led = |leader: &str| leader.contains('@');
-    let queues = list(dir, "leader")?.into_iter();
-    Ok(queues.filter(|(_, leader)| !is_led(leader)).map(|(name, _)| name).collect())
+    let listed = list(dir, "leader")?;
+    let queues = rows(&listed).collect::<Result<Vec<_>>>()?.into_iter();
+    Ok(queues.filter(|(_, leader)| !leader.contains('@')).map(|(name, _)| name.to_owned()).collect())
 }
 
 /// What each queue has in this column.
-fn list(dir: &Path, column: &str) -> Result<Vec<(String, String)>> {
-    let listed = control(dir, BROKER, &["-q", "--no-table-headers", "list_queues", "name", column])?;
-    let row = |line: &str| {
-        let (name, value) = line.split_once('\t').with_context(|| format!("not a queue: {line}"))?;
-        Ok((name.to_owned(), value.trim().to_owned()))
+fn list(dir: &Path, column: &str) -> Result<String> {
+    control(dir, BROKER, &["-q", "--no-table-headers", "list_queues", "name", column])
+}
+
+fn numbers(listed: &str) -> Result<Vec<(String, u64)>> {
+    let number = |row: Result<(&str, &str)>| {
+        let (name, number) = row?;
+        Ok((name.to_owned(), number.parse().with_context(|| format!("{name} has {number}"))?))
     };
-    listed.lines().map(row).collect()
+    rows(listed).map(number).collect()
+}
+
+/// Queues and what each has.
+fn rows(listed: &str) -> impl Iterator<Item = Result<(&str, &str)>> {
+    let row = |line| str::split_once(line, '\t').with_context(|| format!("not a queue: {line}"));
+    listed.lines().map(move |line| row(line).map(|(name, value)| (name, value.trim())))
 }
 
 fn control(dir: &Path, node: &str, arguments: &[&str]) -> Result<String> {
-    let mut command = Command::new(dir.join(node).join("ctl"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().context("rabbitmqctl cannot be run")?;
+    answer(Command::new(dir.join(node).join("ctl")).args(arguments))
+}
+
+/// What it prints.
+fn evaluate(dir: &Path, node: &str, erlang: &str) -> Result<String> {
+    let answer = answer(Command::new(dir.join(node).join("eval")).arg(format!("begin {erlang}, done end.")))?;
+    answer.strip_suffix("{ok, done}").map(str::to_owned).with_context(|| format!("RabbitMQ says {answer}"))
+}
+
+fn answer(command: &mut Command) -> Result<String> {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().context("the tools of RabbitMQ cannot be run")?;
     let deadline = Instant::now() + PATIENCE;
     // What it prints fits into the pipe.
     while child.try_wait()?.is_none() {
@@ -112,7 +126,8 @@ fn control(dir: &Path, node: &str, arguments: &[&str]) -> Result<String> {
     let Output { status, stdout, stderr } = child.wait_with_output()?;
     if !status.success() {
         let complaint = String::from_utf8_lossy(&stderr);
-        bail!("{}", complaint.lines().find(|line| !matches!(*line, "" | "Error:")).unwrap_or("rabbitmqctl failed"));
+        let complaint = complaint.lines().find(|line| !matches!(*line, "" | "Error:"));
+        bail!("{}", complaint.unwrap_or("a tool of RabbitMQ has failed"));
     }
     Ok(String::from_utf8_lossy(&stdout).into_owned())
 }

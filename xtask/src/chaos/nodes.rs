@@ -20,7 +20,6 @@ use crate::state::{Phase, Process, State};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 const PATIENCE_TO_MEND: Duration = Duration::from_secs(45);
-const PATIENCE_TO_GROW: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The nodes by their names.
@@ -40,15 +39,9 @@ impl Nodes {
 }
 
 impl World {
-    /// Waits until every queue is on all nodes. One that has only begun to grow onto a node that dies may never get there,
-    /// and that is another story.
-    pub(super) fn grow(&self) -> Result<()> {
-        until_done(PATIENCE_TO_GROW, || self.ensure_grown())
-    }
-
     fn ensure_grown(&self) -> Result<()> {
         let queues = broker::members(&self.dir)?;
-        let incomplete = queues.iter().find(|(_, members)| *members < self.nodes.names.len());
+        let incomplete = queues.iter().find(|(_, members)| *members < self.nodes.names.len() as u64);
         ensure!(incomplete.is_none(), "not all queues are on all nodes: {incomplete:?}");
         Ok(())
     }

@@ -53,7 +53,8 @@ pub(super) fn ensure_none_is_left_out(layout: &Layout, nodes: usize) -> Result<(
 }
 
 /// A queue that was declared before all nodes were there is on those that were; once they are, it grows, and then each node
-/// leads its share.
+/// leads its share. The stack is not ready before that: a node that dies while queues are handed over to it takes each of
+/// them along for half a minute.
 pub(super) fn growth(layout: &Layout, nodes: &[Node], variables: &[(String, String)]) -> Result<Part> {
     let name = "growth-of-queues";
     let program = super::server().context("RabbitMQ is not installed")?.with_file_name("rabbitmq-queues");
