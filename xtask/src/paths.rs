@@ -23,6 +23,13 @@ impl StackDir {
     }
 }
 
+/// A command for the stack in this folder, as it is typed.
+pub(crate) fn command(what: &str, dir: &Path) -> String {
+    let is_default = target().join("stack").canonicalize().is_ok_and(|default| default == dir);
+    let dir = if is_default { String::new() } else { format!(" --dir {}", dir.display()) };
+    format!("`cargo xtask {what}{dir}`")
+}
+
 pub(crate) fn open_dir(dir: &Path) -> Result<PathBuf> {
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     Ok(dir.canonicalize()?)

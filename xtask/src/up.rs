@@ -116,7 +116,8 @@ fn prepare(options: &Options, variables: BTreeMap<String, Vec<(String, String)>>
     install::ensure_installed()?;
     let dir = options.dir()?;
     if let Some(running) = state::running(&dir)? {
-        bail!("a stack already runs in {}: {} (cargo xtask down stops it)", dir.display(), running.gateway);
+        let down = paths::command("down", &dir);
+        bail!("a stack already runs in {}: {} ({down} stops it)", dir.display(), running.gateway);
     }
     // What an earlier run left behind may hold the port.
     background::end_leftovers(&dir);
@@ -220,7 +221,7 @@ fn run_detached(dir: &Path) -> Result<ExitCode> {
     let began = Instant::now();
     let mut stack = background::start(dir, Life::Own, &[])?;
     match stack.wait_until_ready(&signals) {
-        Ok(state) => welcome(dir, &state.gateway, began, "`cargo xtask down` stops it."),
+        Ok(state) => welcome(dir, &state.gateway, began, &format!("{} stops it.", paths::command("down", dir))),
         Err(error) => {
             stack.stop()?;
             return Err(error);
@@ -241,9 +242,11 @@ fn welcome(dir: &Path, gateway: &str, began: Instant, how_to_stop: &str) {
     print::out(format_args!(
         "\nReady after {:.1} s: {gateway}/api\n\nPlace a first order:\n  \
          curl -i {gateway}/api/orders -H {} -H 'Content-Type: application/json' -d '{{\"bill\": 62243}}'\n\n\
-         {how_to_stop} `cargo xtask ps` lists the processes, `cargo xtask logs orders-service` prints a log.",
+         {how_to_stop} {} lists the processes, {} prints a log.",
         began.elapsed().as_secs_f32(),
         authorization(),
+        paths::command("ps", dir),
+        paths::command("logs orders-service", dir),
     ));
 }
 
