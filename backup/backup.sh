@@ -10,7 +10,8 @@
 #   backup restore [TIME]    makes a database of it in an empty $PGDATA, as it was at that time
 set -euo pipefail
 umask 077
-folder=/backup
+folder=${BACKUP_FOLDER:-/backup}
+temporary=${TMPDIR:-/tmp}
 # What PostgreSQL gives each file of the log.
 segment=16777216
 
@@ -157,18 +158,18 @@ restore() {
     # First of all: with this, and without what only we say below, no server starts on what is half-made.
     touch "$PGDATA/recovery.signal"
     cp --archive --no-target-directory "$backup" "$PGDATA"
-    options=(listen_addresses= unix_socket_directories=/tmp ssl=off hot_standby=off archive_mode=off
+    options=(listen_addresses= unix_socket_directories=$temporary ssl=off hot_standby=off archive_mode=off
         "restore_command=backup fetch $log %f %p" recovery_target_action=promote)
     if [[ -n $time ]]; then options+=("recovery_target_time=${time%Z}+00"); fi
     # Answers when the recovery has begun.
-    pg_ctl start --silent --wait --log=/tmp/log --options="$(printf -- '-c %q ' "${options[@]}")" || explain
+    pg_ctl start --silent --wait --log="$temporary/log" --options="$(printf -- '-c %q ' "${options[@]}")" || explain
     until [[ $(pg_controldata) == *"in production"* ]]; do
         pg_ctl status >/dev/null || explain
         sleep 0.2
     done
     pg_ctl stop --silent --wait --timeout=1000000 --mode=fast
     trap - EXIT
-    sed -n 's/.*LOG:  \(recovery stopping\|last completed transaction\)/\1/p' /tmp/log
+    sed -n 's/.*LOG:  \(recovery stopping\|last completed transaction\)/\1/p' "$temporary/log"
     echo "restored: \`docker-compose up\` starts it"
 }
 
@@ -182,8 +183,8 @@ fetch() {
 }
 
 explain() {
-    tail -n 20 /tmp/log >&2
-    if grep -q 'recovery ended before configured recovery target' /tmp/log; then
+    tail -n 20 "$temporary/log" >&2
+    if grep -q 'recovery ended before configured recovery target' "$temporary/log"; then
         echo "nothing was written after that time, as far as is known here: leave it out, to have all" >&2
     fi
     exit 1
@@ -195,7 +196,7 @@ abandon() {
     find "$PGDATA" -mindepth 1 -delete
 }
 
-role() { psql -Xq --set=ON_ERROR_STOP=1 --file=/role.sql; }
+role() { psql -Xq --set=ON_ERROR_STOP=1 --file="$(dirname "$0")/role.sql"; }
 
 case ${1:-} in
 role | stream | is-streaming | make | forget | restore | fetch) "$@" ;;

@@ -28,6 +28,7 @@ mod conventions;
 mod crash_points;
 mod demo;
 mod differences;
+mod docker_backup;
 mod documents;
 mod failover;
 mod gateway_bodies;

@@ -103,7 +103,7 @@ fn what_was_answered_before_and_after_a_failover_is_restored_from_one_archive() 
 }
 
 /// The beginning of a second, by the database's clock, before which everything was written that has been answered.
-fn moment_after(postgres: &str) -> String {
+pub fn moment_after(postgres: &str) -> String {
     let now = || database::text(postgres, "select to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')");
     let begun = now();
     loop {
