@@ -5,9 +5,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::admin::{Admin, Service};
+use crate::deeds::{Deeds, Form};
 use crate::paths::StackDir;
 use crate::print;
 
@@ -32,6 +33,8 @@ pub(crate) enum Command {
         dir: StackDir,
         #[command(flatten)]
         which: Which,
+        #[command(flatten)]
+        form: Form,
     },
 }
 
@@ -54,7 +57,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
             print::out(if *json { serde_json::to_string_pretty(&found)? } else { table(&found) });
             Ok(ExitCode::SUCCESS)
         }
-        Command::Settle { dir, which } => settle(&Admin::of_stack(&dir.open()?)?, which),
+        Command::Settle { dir, which, form } => settle(&Admin::of_stack(&dir.open()?)?, which, form),
     }
 }
 
@@ -64,22 +67,19 @@ fn list(admin: &Admin) -> Result<Vec<Value>> {
 }
 
 /// All are asked about before any is waited for.
-fn settle(admin: &Admin, which: &Which) -> Result<ExitCode> {
+fn settle(admin: &Admin, which: &Which, form: &Form) -> Result<ExitCode> {
     let mut orders = which.orders.clone();
     if which.all {
         orders.extend(list(admin)?.iter().map(order_of));
     }
+    let (mut asked, mut deeds) = (Vec::new(), Deeds::told_as(form));
     if orders.is_empty() {
-        print::out("nothing is in doubt");
+        deeds.none("nothing is in doubt");
     }
-    let (mut asked, mut outcome) = (Vec::new(), ExitCode::SUCCESS);
     for order in orders {
         match admin.ask(Service::Payments, "POST", &format!("/in-doubt/{order}/settle")) {
             Ok(_) => asked.push(order),
-            Err(error) => {
-                print::err(format_args!("error: {order}: {error:#}"));
-                outcome = ExitCode::FAILURE;
-            }
+            Err(problem) => deeds.failed("orderId", order, &problem),
         }
     }
     let began = Instant::now();
@@ -89,16 +89,18 @@ fn settle(admin: &Admin, which: &Which) -> Result<ExitCode> {
         asked.retain(|order| {
             let is_settled = !unsettled.contains(order);
             if is_settled {
-                print::out(format_args!("{order} is settled: {}", status(admin, order)));
+                let status = status(admin, order);
+                let deed = json!({"orderId": order, "outcome": "settled", "status": status});
+                deeds.done(format_args!("{order} is settled: {status}"), deed);
             }
             !is_settled
         });
     }
     for order in asked {
-        print::out(format_args!("{order} is still in doubt: the card processor does not answer, and is asked again"));
-        outcome = ExitCode::FAILURE;
+        let line = format!("{order} is still in doubt: the card processor does not answer, and is asked again");
+        deeds.undone(line, json!({"orderId": order, "outcome": "in_doubt"}));
     }
-    Ok(outcome)
+    deeds.end()
 }
 
 fn order_of(payment: &Value) -> String {

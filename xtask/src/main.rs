@@ -54,6 +54,7 @@ mod standby;
 mod admin;
 mod alerts;
 mod any_database;
+mod deeds;
 mod install;
 mod leftovers;
 mod paths;
@@ -174,4 +175,25 @@ fn main() -> ExitCode {
         print::err(format_args!("error: {error:#}"));
         ExitCode::FAILURE
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::*;
+
+    #[test]
+    fn whatever_an_operator_asks_can_be_answered_in_json() {
+        let tasks = Task::command();
+        for name in ["overview", "story", "reconcile", "outbox", "in-doubt", "parked"] {
+            let task = tasks.find_subcommand(name).expect("there is such a task");
+            let commands: Vec<&Command> =
+                if task.has_subcommands() { task.get_subcommands().collect() } else { vec![task] };
+            for command in commands {
+                let has_json = command.get_arguments().any(|argument| argument.get_long() == Some("json"));
+                assert!(has_json, "{name} {}", command.get_name());
+            }
+        }
+    }
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::admin::{Admin, Service};
+use crate::deeds::{Deeds, Form};
 use crate::paths::StackDir;
 use crate::print;
 
@@ -30,6 +31,8 @@ pub(crate) enum Command {
         /// Only those of this service
         #[arg(long)]
         service: Option<Service>,
+        #[command(flatten)]
+        form: Form,
     },
 }
 
@@ -46,13 +49,16 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
                 return Err(problem);
             }
         }
-        Command::Republish { dir, service } => {
-            let admin = Admin::of_stack(&dir.open()?)?;
+        Command::Republish { dir, service, form } => {
+            let (admin, mut deeds) = (Admin::of_stack(&dir.open()?)?, Deeds::told_as(form));
             for service in service.map_or(Service::ALL.to_vec(), |service| vec![service]) {
                 let made_due = admin.ask(service, "POST", "/outbox/republish")?.context("the service has no outbox")?;
                 let events = &made_due["data"]["events"];
-                print::out(format_args!("{}: {events} events are to be published again", service.name()));
+                let service = service.name();
+                let line = format!("{service}: {events} events are to be published again");
+                deeds.done(line, json!({"service": service, "events": events}));
             }
+            return deeds.end();
         }
     }
     Ok(ExitCode::SUCCESS)

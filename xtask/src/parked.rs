@@ -3,20 +3,17 @@
 use std::fmt::{self, Display};
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::admin::{Admin, Service};
+use crate::deeds::Form;
 use crate::paths::StackDir;
 use crate::print;
 
-/// How long a replayed message may take until it is applied or parked again.
-const PATIENCE: Duration = Duration::from_secs(10);
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+mod replay;
 
 /// What to do with parked messages. The exit code is 0 only if everything that was asked for was done.
 #[derive(clap::Subcommand)]
@@ -37,6 +34,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         dir: StackDir,
         id: ParkedId,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Send them to their queues once more; those that still cannot be applied are parked again
     Replay {
@@ -44,6 +44,8 @@ pub(crate) enum Command {
         dir: StackDir,
         #[command(flatten)]
         which: Which,
+        #[command(flatten)]
+        form: Form,
     },
     /// Give them up for ever
     Discard {
@@ -51,6 +53,8 @@ pub(crate) enum Command {
         dir: StackDir,
         #[command(flatten)]
         which: Which,
+        #[command(flatten)]
+        form: Form,
     },
 }
 
@@ -86,13 +90,6 @@ struct Row {
     parked_at: String,
 }
 
-/// What has become of a message that was replayed.
-enum Outcome {
-    Applied,
-    ParkedAgain(ParkedId, String),
-    Waiting,
-}
-
 pub(crate) fn run(command: &Command) -> Result<ExitCode> {
     match command {
         Command::List { dir, service, json } => {
@@ -101,80 +98,16 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
             print::out(if *json { as_json(&parked)? } else { table(&parked)? });
             Ok(ExitCode::SUCCESS)
         }
-        Command::Show { dir, id } => {
+        Command::Show { dir, id, json } => {
             let shown = Admin::of_stack(&dir.open()?)?.ask(id.service, "GET", &id.path())?;
-            print::out(page(*id, &shown.with_context(|| id.unknown())?["data"])?);
+            let shown = &shown.with_context(|| id.unknown())?["data"];
+            let text = if *json { serde_json::to_string_pretty(&named(id.service, shown))? } else { page(*id, shown)? };
+            print::out(text);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Replay { dir, which } => for_each(&Admin::of_stack(&dir.open()?)?, which, replay),
-        Command::Discard { dir, which } => for_each(&Admin::of_stack(&dir.open()?)?, which, discard),
+        Command::Replay { dir, which, form } => replay::all(&Admin::of_stack(&dir.open()?)?, which, form),
+        Command::Discard { dir, which, form } => replay::discard_all(&Admin::of_stack(&dir.open()?)?, which, form),
     }
-}
-
-/// Goes on after a failure, so that one message does not keep the others.
-fn for_each(admin: &Admin, which: &Which, work: fn(&Admin, ParkedId) -> Result<ExitCode>) -> Result<ExitCode> {
-    let mut ids = which.ids.clone();
-    if which.all {
-        for (service, parked) in list_all(admin, &Service::ALL)? {
-            ids.push(ParkedId { service, row: Row::deserialize(parked)?.id });
-        }
-    }
-    if ids.is_empty() {
-        print::out("nothing is parked");
-    }
-    let mut worst = ExitCode::SUCCESS;
-    for id in ids {
-        let ended = work(admin, id).unwrap_or_else(|error| {
-            print::err(format_args!("error: {id}: {error:#}"));
-            ExitCode::FAILURE
-        });
-        if ended != ExitCode::SUCCESS {
-            worst = ended;
-        }
-    }
-    Ok(worst)
-}
-
-fn discard(admin: &Admin, id: ParkedId) -> Result<ExitCode> {
-    admin.ask(id.service, "DELETE", &id.path())?.with_context(|| id.unknown())?;
-    print::out(format_args!("{id} is discarded"));
-    Ok(ExitCode::SUCCESS)
-}
-
-fn replay(admin: &Admin, id: ParkedId) -> Result<ExitCode> {
-    admin.ask(id.service, "POST", &format!("{}/replay", id.path()))?.with_context(|| id.unknown())?;
-    match outcome(admin, id)? {
-        Outcome::Applied => {
-            print::out(format_args!("{id} is applied"));
-            Ok(ExitCode::SUCCESS)
-        }
-        Outcome::ParkedAgain(again, reason) => {
-            print::out(format_args!("{id} still cannot be applied and is parked again as {again}: {reason}"));
-            Ok(ExitCode::FAILURE)
-        }
-        Outcome::Waiting => {
-            print::out(format_args!("{id} is sent and waits in its queue; it stays parked until it is applied"));
-            Ok(ExitCode::FAILURE)
-        }
-    }
-}
-
-/// The row is there until the message is applied, or another takes its place.
-fn outcome(admin: &Admin, id: ParkedId) -> Result<Outcome> {
-    let began = Instant::now();
-    while admin.ask(id.service, "GET", &id.path())?.is_some() {
-        if began.elapsed() > PATIENCE {
-            return Ok(Outcome::Waiting);
-        }
-        thread::sleep(LOOK_AGAIN);
-    }
-    for (service, parked) in list_after(admin, id.service, id.row)? {
-        let parked = Row::deserialize(parked)?;
-        if parked.replay_of == Some(id.row) {
-            return Ok(Outcome::ParkedAgain(ParkedId { service, row: parked.id }, parked.reason));
-        }
-    }
-    Ok(Outcome::Applied)
 }
 
 fn list_all(admin: &Admin, services: &[Service]) -> Result<Vec<(Service, Value)>> {
@@ -195,15 +128,18 @@ fn list_after(admin: &Admin, service: Service, row: i64) -> Result<Vec<(Service,
 }
 
 fn as_json(parked: &[(Service, Value)]) -> Result<String> {
-    let named = parked.iter().map(|(service, parked)| {
-        let mut named = json!({"service": service.name()});
-        for (member, value) in parked.as_object().into_iter().flatten() {
-            named[member] = value.clone();
-        }
-        named["id"] = format!("{}/{}", service.name(), parked["id"]).into();
-        named
-    });
-    Ok(serde_json::to_string_pretty(&named.collect::<Vec<_>>())?)
+    let parked: Vec<_> = parked.iter().map(|(service, parked)| named(*service, parked)).collect();
+    Ok(serde_json::to_string_pretty(&parked)?)
+}
+
+/// As the services tell of it, but with a name that no other service's has.
+fn named(service: Service, parked: &Value) -> Value {
+    let mut named = json!({"service": service.name()});
+    for (member, value) in parked.as_object().into_iter().flatten() {
+        named[member] = value.clone();
+    }
+    named["id"] = format!("{}/{}", service.name(), parked["id"]).into();
+    named
 }
 
 fn table(parked: &[(Service, Value)]) -> Result<String> {

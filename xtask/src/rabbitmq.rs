@@ -244,7 +244,8 @@ fn definitions(ours: &str, prefix: &str) -> Result<String> {
 /// does in a hundredth of the time, for what is asked again and again.
 fn write_scripts(node: &Node, variables: &[(String, String)]) -> Result<()> {
     let variables = variables.iter().filter(|(name, _)| name != "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS");
-    let exports: String = variables.map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+    let exports: Vec<_> = variables.map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+    let exports = exports.concat();
     let control = server().context("RabbitMQ is not installed")?.with_file_name("rabbitmqctl");
     let control = format!("exec '{}' \"$@\"", control.display());
     let call = paths::program("erl_call").context("Erlang is not installed: there is no erl_call")?;

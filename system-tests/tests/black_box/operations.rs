@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::client::{EMPTY_CARD, GOOD_CARD, User};
@@ -34,7 +34,7 @@ fn the_story_of_an_order_is_told_across_both_services_in_the_order_of_time() {
         "the order: delivered",
     ];
     let story = eventually("the whole story is told", || {
-        let story = json(&["story", &id.to_string(), "--json"]);
+        let story = asked(&["story", &id.to_string(), "--json"]);
         let told: Vec<_> = story["entries"].as_array().expect("a list").iter().map(what).collect();
         // What is written by one statement has one time.
         let alike = |entry: &str| {
@@ -64,20 +64,26 @@ fn an_operator_sees_how_both_services_stand() {
     User::demo().place_order();
     let settled = Reconciliation::once_settled();
     assert!(xtask(&["reconcile"]).success);
-    let overviews = json(&["overview", "--json"]);
+    let overviews = asked(&["overview", "--json"]);
     let [orders, payments] = [&overviews[0], &overviews[1]];
     assert_eq!((&orders["service"], &payments["service"]), (&"orders".into(), &"payments".into()));
     let last = &payments["lastReconciliation"];
     assert_eq!((&last["differences"], &last["compared"]["orders"]), (&0.into(), &settled.compared["orders"]));
     assert!(xtask(&["overview"]).out.contains("deliveriesOverdue "), "{overviews:#}");
 
-    for outbox in json(&["outbox", "list", "--json"]).as_array().expect("a list") {
+    for outbox in asked(&["outbox", "list", "--json"]).as_array().expect("a list") {
         assert_eq!((&outbox["events"], &outbox["oldest"]), (&0.into(), &Value::Array(Vec::new())));
     }
     let republished = xtask(&["outbox", "republish", "--service", "orders"]);
     assert_eq!(republished.out, "orders: 0 events are to be published again\n");
+    let republished = asked(&["outbox", "republish", "--json"]);
+    assert_eq!(republished, json!([{"service": "orders", "events": 0}, {"service": "payments", "events": 0}]));
     assert_eq!(xtask(&["in-doubt", "list"]).out, "nothing is in doubt\n");
     assert_eq!(xtask(&["in-doubt", "settle", "--all"]).out, "nothing is in doubt\n");
+    assert_eq!(asked(&["in-doubt", "settle", "--all", "--json"]), json!([]));
+    let nobody = Uuid::now_v7();
+    let nothing = xtask(&["in-doubt", "settle", &nobody.to_string(), "--json"]);
+    assert_eq!((&nothing.json()[0]["orderId"], nothing.success), (&nobody.to_string().into(), false), "{nothing:?}");
     let nothing = xtask(&["in-doubt", "settle", &Uuid::now_v7().to_string()]);
     assert!(!nothing.success && nothing.err.contains("Nothing about the payment is in doubt"), "{nothing:?}");
 }
@@ -87,9 +93,8 @@ fn what(entry: &Value) -> String {
 }
 
 #[track_caller]
-fn json(arguments: &[&str]) -> Value {
-    let printed = xtask(arguments);
-    serde_json::from_str(&printed.out).unwrap_or_else(|problem| panic!("{problem}: {printed:?}"))
+fn asked(arguments: &[&str]) -> Value {
+    xtask(arguments).json()
 }
 
 #[track_caller]

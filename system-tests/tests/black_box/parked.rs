@@ -32,6 +32,9 @@ fn parked_messages_are_listed_shown_replayed_and_discarded() {
         "{shown}"
     );
 
+    let shown = xtask(&["show", &nonsense, "--json"]).json();
+    assert_eq!((&shown["id"], &shown["body"]), (&json!(nonsense), &json!("nonsense")), "{shown}");
+
     let replayed = xtask(&["replay", &nonsense]);
     let again = listed_alone();
     let expected = format!("{nonsense} still cannot be applied and is parked again as {again}: malformed: ");
@@ -42,10 +45,23 @@ fn parked_messages_are_listed_shown_replayed_and_discarded() {
         "{gone:?}"
     );
 
+    let replayed = xtask(&["replay", &again, "--json"]);
+    let deeds = replayed.json();
+    let (before, again) = (again, listed_alone());
+    assert!(!replayed.success, "{replayed:?}");
+    assert_eq!(
+        (&deeds[0]["id"], &deeds[0]["outcome"], &deeds[0]["parkedAs"]),
+        (&json!(before), &json!("parked_again"), &json!(again)),
+        "{deeds}"
+    );
+
     let discarded = xtask(&["discard", &again, "orders/999999"]);
     assert!(!discarded.success && discarded.out == format!("{again} is discarded\n"), "{discarded:?}");
     assert!(discarded.err.contains("there is no parked message orders/999999"), "{discarded:?}");
     assert_eq!(xtask(&["list", "--json"]).out, "[]\n");
+    let unknown = xtask(&["discard", "orders/999999", "--json"]);
+    let deed = &unknown.json()[0];
+    assert!(!unknown.success && deed["id"] == "orders/999999" && deed["outcome"] == "failed", "{unknown:?}");
 }
 
 #[test]

@@ -32,6 +32,13 @@ pub struct Printed {
     pub err: String,
 }
 
+impl Printed {
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|problem| panic!("{problem}: {self:?}"))
+    }
+}
+
 impl Reconciliation {
     /// Compares the running stack.
     #[track_caller]
