@@ -27,7 +27,8 @@ use crate::outbox::Outbox;
 use crate::parked::{self, Kind, Parked};
 use crate::pool::Database;
 use crate::queue_lengths;
-use crate::received::{Batch, Received, next_batch};
+use crate::received::{Batch, Label, Received, next_batch};
+use crate::trace_context;
 
 mod subscription;
 
@@ -208,6 +209,7 @@ impl Worker {
         };
         let has_patience = |_: &sqlx::Error| !end_of_session.is_cancelled();
         for Refused { message, kind, reason } in refused {
+            let Label { subject, traceparent } = message.label();
             let Received { message_id, body, replay_of } = message;
             replayed.retain(|row| Some(*row) != replay_of);
             let parked =
@@ -215,7 +217,15 @@ impl Worker {
             let park = || parked::insert(&self.database, self.schema, &parked);
             if retry_while(has_patience, park).await.context("a message could not be parked")? {
                 let Parked { queue, message_id, reason, replay_of, .. } = &parked;
-                error!(queue, message_id, reason, replay_of, "a message is parked");
+                error!(
+                    queue,
+                    message_id,
+                    reason,
+                    replay_of,
+                    order.id = subject.map(tracing::field::display),
+                    trace.id = trace_context::id_of(traceparent.as_ref()),
+                    "a message is parked"
+                );
                 self.broker.metrics.count_parked(queue, kind);
             }
         }

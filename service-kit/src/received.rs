@@ -21,7 +21,19 @@ pub(crate) struct Received {
     pub(crate) replay_of: Option<i64>,
 }
 
+/// What the log needs of an event that could not be applied, as far as it can be read.
+#[derive(Debug, Default, Deserialize, PartialEq, Eq)]
+pub(crate) struct Label {
+    /// The order.
+    pub(crate) subject: Option<Uuid>,
+    pub(crate) traceparent: Option<String>,
+}
+
 impl Received {
+    pub(crate) fn label(&self) -> Label {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
     /// The id of the event, if it has one.
     pub(crate) fn event_id(&self) -> Option<Uuid> {
         self.message_id.as_deref()?.parse().ok()
@@ -97,6 +109,16 @@ mod tests {
             .map(|message| (message.message_id.as_deref(), str::from_utf8(&message.body).expect("text")))
             .collect();
         assert_eq!(unpacked, expected);
+    }
+
+    #[test]
+    fn an_event_that_makes_no_sense_is_labelled_as_far_as_it_can_be_read() {
+        let label = |body: &str| of_batch(Bytes::copy_from_slice(body.as_bytes())).label();
+        let order = Uuid::now_v7();
+        let subject = format!(r#"{{"subject": "{order}", "data": 7}}"#);
+        assert_eq!(label(&subject), Label { subject: Some(order), traceparent: None });
+        assert_eq!(label(r#"{"subject": "nobody"}"#), Label::default());
+        assert_eq!(label("nonsense"), Label::default());
     }
 
     #[test]

@@ -58,15 +58,15 @@ impl Subscription {
         Apply: Fn(Vec<Envelope<E>>) -> Applying + Send + Sync + 'static,
         Applying: Future<Output = Result<Vec<Impossible>, sqlx::Error>> + Send + 'static,
     {
-        let (apply, metrics, queue) = (Arc::new(apply), broker.metrics.clone(), broker.topology.queue(E::NAME));
+        let (apply, metrics, topology) = (Arc::new(apply), broker.metrics.clone(), broker.topology.clone());
         let handler = move |messages: Vec<Received>| {
-            let (apply, metrics, queue) = (Arc::clone(&apply), metrics.clone(), queue.clone());
+            let (apply, metrics, topology) = (Arc::clone(&apply), metrics.clone(), topology.clone());
             async move {
                 let (events, mut refused) = decode::<E>(messages);
                 let (messages, mut envelopes): (Vec<_>, Vec<_>) = events.into_iter().unzip();
                 let ids: Vec<Uuid> = envelopes.iter().map(|envelope| envelope.id).collect();
                 let times: Vec<_> = envelopes.iter().map(|envelope| envelope.time).collect();
-                let spans = spans::of_processing(&mut envelopes, &queue);
+                let spans = spans::of_processing(&mut envelopes, &topology);
                 crash_point("event consumed, not applied");
                 let impossible = apply(envelopes).await?;
                 drop(spans);

@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use serde_json::{Value, json};
@@ -43,12 +44,18 @@ fn a_request_its_events_and_its_timer_are_one_trace_across_both_services() {
     let expected = [
         ("orders-service POST /api/orders", "the client"),
         ("orders-service batch in PostgreSQL", "orders-service POST /api/orders"),
-        ("orders-service publish payment-create-event", "orders-service POST /api/orders"),
-        ("payments-service process payment-create-event", "orders-service POST /api/orders"),
+        ("orders-service publish order-processing:payment-create-event", "orders-service POST /api/orders"),
+        ("payments-service process order-processing:payment-create-event", "orders-service POST /api/orders"),
         ("payments-service POST /api/payments/pay/{orderId}", "the client"),
         ("payments-service card processor: charge", "payments-service POST /api/payments/pay/{orderId}"),
-        ("payments-service publish payment-processed-event", "payments-service POST /api/payments/pay/{orderId}"),
-        ("orders-service process payment-processed-event", "payments-service POST /api/payments/pay/{orderId}"),
+        (
+            "payments-service publish order-processing:payment-processed-event",
+            "payments-service POST /api/payments/pay/{orderId}",
+        ),
+        (
+            "orders-service process order-processing:payment-processed-event",
+            "payments-service POST /api/payments/pay/{orderId}",
+        ),
         ("orders-service timer: order delivered", "orders-service POST /api/orders"),
     ];
     eventually("the collector has the whole trace", || {
@@ -56,6 +63,19 @@ fn a_request_its_events_and_its_timer_are_one_trace_across_both_services() {
         let missing = expected.iter().find(|(name, parent)| told.get(*name).map(String::as_str) != Some(*parent));
         missing.map_or(Ok(()), |missing| Err(format!("{missing:?} is not in {told:#?}")))
     });
+    for (operation, attributes) in [
+        ("publish", ["send", "order-processing:payment-create-event", "payment-create-event"]),
+        ("process", ["process", "order-processing:payment-create-event", "payment-create-event"]),
+    ] {
+        let told = collector.attributes(&format!("{operation} order-processing:payment-create-event"));
+        let names = ["operation.type", "destination.name", "rabbitmq.destination.routing_key"];
+        let expected = [("system", "rabbitmq"), ("operation.name", operation)]
+            .into_iter()
+            .chain(names.into_iter().zip(attributes));
+        for (name, value) in expected {
+            assert_eq!(told.get(&format!("messaging.{name}")).map(String::as_str), Some(value), "{name} in {told:?}");
+        }
+    }
     let everything = format!("{:?}", collector.spans());
     assert!(everything.contains(&order.to_string()) && !everything.contains(GOOD_CARD), "the order and not its card");
 }
@@ -86,6 +106,18 @@ impl Collector {
     fn spans(&self) -> Vec<(String, Span)> {
         let received = self.received.lock().expect("nobody panics here");
         received.iter().filter(|(_, span)| hex(&span.trace_id) == TRACE).cloned().collect()
+    }
+
+    /// Those of a span that have a text.
+    fn attributes(&self, name: &str) -> BTreeMap<String, String> {
+        let spans = self.spans();
+        let (_, span) = spans.iter().find(|(_, span)| span.name == name).expect("there is such a span");
+        let text = |value: &AnyValue| match &value.value {
+            Some(any_value::Value::StringValue(text)) => Some(text.clone()),
+            _ => None,
+        };
+        let attributes = span.attributes.iter();
+        attributes.filter_map(|attribute| Some((attribute.key.clone(), text(attribute.value.as_ref()?)?))).collect()
     }
 
     /// The service and the name of each span, and those of what it is below.
