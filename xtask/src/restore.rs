@@ -61,16 +61,44 @@ fn choose(complete: &[String], time: Option<&str>) -> Result<String> {
 fn recovery(log: &Path, time: Option<&str>) -> Result<String> {
     let log = log.to_str().context("the path of the archive is not UTF-8")?;
     ensure!(!log.contains(['\'', '"', '%', '\\']), "{log} has a character that PostgreSQL would take for its own");
-    // What was being written last has another name.
-    let command = format!("cp \"{log}/%f\" \"%p\" 2>/dev/null || cp \"{log}/%f.partial\" \"%p\" 2>/dev/null");
+    let command = fetch(log);
     let target =
         time.map_or_else(String::new, |time| format!("recovery_target_time = '{}+00'\n", time.trim_end_matches('Z')));
     Ok(format!("restore_command = '{command}'\nrecovery_target_action = 'promote'\n{target}"))
 }
 
+/// Brings PostgreSQL a file of the log, or tells that there is none. What is there and cannot be read is not the end of it:
+/// more than 125 stops the recovery
+/// (<https://www.postgresql.org/docs/current/runtime-config-wal.html#GUC-RESTORE-COMMAND>).
+fn fetch(log: &str) -> String {
+    // What was being written last has another name.
+    format!(
+        "ls \"{log}\" >/dev/null || exit 255; file=\"{log}/%f\"; test -e \"$file\" || file=\"$file.partial\"; \
+         test -e \"$file\" || exit 1; cp \"$file\" \"%p\" || exit 255"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_of_the_log_that_cannot_be_read_is_not_the_end_of_it() {
+        let log = std::env::temp_dir().join(format!("order-processing-log-{}", std::process::id()));
+        fs::create_dir_all(log.join("3")).expect("a folder, which is no file");
+        for name in ["1", "2.partial"] {
+            fs::write(log.join(name), name).expect("a file");
+        }
+        let fetched = |folder: &Path, file: &str| {
+            let command = fetch(folder.to_str().expect("a path"));
+            let command = command.replace("%f", file).replace("%p", log.join("fetched").to_str().expect("a path"));
+            Command::new("sh").args(["-c", &command]).output().expect("a shell").status.code()
+        };
+        let outcomes = ["1", "2", "3", "4"].map(|file| fetched(&log, file));
+        let without_folder = fetched(&log.join("gone"), "1");
+        fs::remove_dir_all(&log).expect("the folder can be removed");
+        assert_eq!((outcomes, without_folder), ([Some(0), Some(0), Some(255), Some(1)], Some(255)));
+    }
 
     #[test]
     fn the_last_backup_before_the_moment_is_chosen() {
@@ -85,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_path_that_would_break_out_of_the_command_is_refused() {
-        assert!(recovery(Path::new("/archive/log"), None).is_ok_and(|text| text.contains("cp \"/archive/log/%f\"")));
+        assert!(recovery(Path::new("/archive/log"), None).is_ok_and(|text| text.contains("file=\"/archive/log/%f\"")));
         assert!(recovery(Path::new("/archive'; rm/log"), None).is_err());
     }
 }
