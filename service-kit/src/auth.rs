@@ -104,6 +104,7 @@ impl Authenticator {
 }
 
 const UNKNOWN: &str = "The access token is not known here.";
+const NOT_OF_OPERATORS: &str = "The access token is not that of the operators.";
 
 fn jwt_verifier(settings: &AuthSettings) -> anyhow::Result<JwtVerifier> {
     let issuer = settings.auth_jwt_issuer.as_deref().context("AUTH_MODE=jwt takes AUTH_JWT_ISSUER")?;
@@ -161,9 +162,9 @@ impl AdminToken {
     /// Refuses whoever does not send the token.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let expected = self.0.as_deref().ok_or_else(admin_disabled)?;
-        let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let matches: bool = token_of(header).as_bytes().ct_eq(expected.as_bytes()).into();
-        if matches { Ok(()) } else { Err(Problem::unauthorized()) }
+        let token = bearer_token(headers).ok_or_else(Problem::unauthorized)?;
+        let matches: bool = token.as_bytes().ct_eq(expected.as_bytes()).into();
+        if matches { Ok(()) } else { Err(invalid_token(NOT_OF_OPERATORS)) }
     }
 }
 

@@ -12,6 +12,8 @@ use crate::helpers::TestApp;
 use crate::operator::{Operator, client, message};
 
 const QUEUE: &str = "payment-processed-event";
+const NOT_THEIRS: &str =
+    r#", error="invalid_token", error_description="The access token is not that of the operators.""#;
 
 #[sqlx::test(migrations = false)]
 async fn parked_messages_are_listed_page_by_page_the_oldest_first(database: PgPool) {
@@ -101,9 +103,15 @@ async fn only_who_has_the_token_may_deal_with_parked_messages(database: PgPool) 
     let routes =
         [(Method::GET, "/parked"), (Method::GET, &path), (Method::DELETE, &path), (Method::POST, "/parked/1/replay")];
     for (method, path) in routes {
-        for token in ["", "thisisajwttoken", "a-token-of-operator", "Basic a-token-of-operators"] {
+        for (token, error) in [
+            ("", ""),
+            ("thisisajwttoken", NOT_THEIRS),
+            ("a-token-of-operator", NOT_THEIRS),
+            ("Basic a-token-of-operators", NOT_THEIRS),
+        ] {
             let answer = operator.client.send(method.clone(), path, token, &Value::Null).await;
-            assert_eq!(answer.headers["www-authenticate"], r#"Bearer realm="order-processing""#);
+            let challenge = format!(r#"Bearer realm="order-processing"{error}"#);
+            assert_eq!(answer.headers["www-authenticate"], challenge);
             answer.expect_problem(StatusCode::UNAUTHORIZED, "unauthorized");
         }
         let disabled = client(operator.admin("")).send(method, path, "", &Value::Null).await;

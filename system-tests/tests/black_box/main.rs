@@ -39,6 +39,7 @@ mod hostile;
 mod idempotency;
 mod life_of_an_order;
 mod operations;
+mod operators_only;
 mod orphaned_statements;
 mod ownership;
 mod parked;
