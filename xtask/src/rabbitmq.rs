@@ -221,7 +221,7 @@ fn prefix() -> Result<String> {
 
 /// With names that all begin with the prefix, and with the operator.
 fn definitions(ours: &str, prefix: &str) -> Result<String> {
-    let prefix: String = prefix
+    let pattern: String = prefix
         .chars()
         .flat_map(|letter| (!letter.is_alphanumeric()).then_some('\\').into_iter().chain([letter]))
         .collect();
@@ -230,8 +230,13 @@ fn definitions(ours: &str, prefix: &str) -> Result<String> {
         for right in ["configure", "write", "read"] {
             let names =
                 permission[right].as_str().and_then(|names| names.strip_prefix('^')).context("not a pattern")?;
-            permission[right] = format!("^{prefix}{names}").into();
+            permission[right] = format!("^{pattern}{names}").into();
         }
+    }
+    // Of these the exchange is named as it is, and the routing keys have no prefix.
+    for permission in definitions["topic_permissions"].as_array_mut().into_iter().flatten() {
+        let exchange = permission["exchange"].as_str().context("not a name")?;
+        permission["exchange"] = format!("{prefix}{exchange}").into();
     }
     let add = |list: &mut Value, entry: Value| list.as_array_mut().map(|list| list.push(entry)).context("not a list");
     add(&mut definitions["users"], json!({"name": OPERATOR, "password": PASSWORD, "tags": ["administrator"]}))?;
@@ -281,5 +286,7 @@ mod tests {
             }
         }
         assert_eq!(patterns(OPERATOR), [".*"; 3]);
+        let exchanges = definitions["topic_permissions"].as_array().expect("a list").iter();
+        assert!(exchanges.map(|permission| &permission["exchange"]).all(|name| name == "shop.eu-order-processing"));
     }
 }
