@@ -52,20 +52,38 @@ async fn tell_story(State(database): State<Database>, PathId(id): PathId) -> Res
 }
 
 async fn story(database: &Database, id: Uuid) -> Result<Story, sqlx::Error> {
-    let row =
-        sqlx::query_scalar!(r#"select to_jsonb(orders) as "row!: Jsonb<Value>" from orders.orders where id = $1"#, id)
-            .fetch_optional(database)
-            .await?;
+    let row = sqlx::query_scalar!(
+        r#"
+        select to_jsonb(orders) as "row!: Jsonb<Value>" from orders.orders where id = $1
+        union all
+        select document from orders.archived_orders where id = $1
+        "#,
+        id
+    )
+    .fetch_optional(database)
+    .await?;
     let entries = sqlx::query_as!(
         Entry,
         r#"
+        with retired as (
+            select document, events, archived_at from orders.archived_orders where id = $1
+        ), known as (
+            select * from orders.orders where id = $1
+            union all
+            select (jsonb_populate_record(null::orders.orders, document)).* from retired
+        ), history as (
+            select * from orders.order_events where order_id = $1
+            union all
+            select event.* from retired, jsonb_populate_recordset(null::orders.order_events, events) as event
+        )
         select created_at as "at!", 'the order was placed' as "what!",
             jsonb_build_object('bill', bill, 'currency', currency, 'createdBy', created_by, 'traceparent', traceparent)
                 as "details!: Jsonb<Value>"
-        from orders.orders where id = $1
+        from known
         union all
-        select at, 'the order: ' || status, jsonb_build_object('cause', cause, 'version', version)
-        from orders.order_events where order_id = $1
+        select at, 'the order: ' || status, jsonb_build_object('cause', cause, 'version', version) from history
+        union all
+        select archived_at, 'the order was retired', '{}' from retired
         "#,
         id,
     )

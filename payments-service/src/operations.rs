@@ -99,7 +99,11 @@ async fn tell_story(State(operations): State<Operations>, PathId(id): PathId) ->
 
 async fn story(database: &Database, order: Uuid) -> Result<Story, sqlx::Error> {
     let row = sqlx::query_scalar!(
-        r#"select to_jsonb(payments) as "row!: Jsonb<Value>" from payments.payments where order_id = $1"#,
+        r#"
+        select to_jsonb(payments) as "row!: Jsonb<Value>" from payments.payments where order_id = $1
+        union all
+        select document from payments.archived_payments where order_id = $1
+        "#,
         order
     )
     .fetch_optional(database)
@@ -107,17 +111,30 @@ async fn story(database: &Database, order: Uuid) -> Result<Story, sqlx::Error> {
     let entries = sqlx::query_as!(
         Entry,
         r#"
+        with retired as (
+            select document, attempts, archived_at from payments.archived_payments where order_id = $1
+        ), known as (
+            select * from payments.payments where order_id = $1
+            union all
+            select (jsonb_populate_record(null::payments.payments, document)).* from retired
+        ), tried as (
+            select * from payments.attempts where order_id = $1
+            union all
+            select attempt.* from retired, jsonb_populate_recordset(null::payments.attempts, attempts) as attempt
+        )
         select created_at as "at!", 'a payment was held' as "what!",
             jsonb_build_object('id', id, 'bill', bill, 'currency', currency) as "details!: Jsonb<Value>"
-        from payments.payments where order_id = $1
+        from known
         union all
         select started_at, 'attempt ' || number || ' began',
             jsonb_build_object('id', id, 'card', card_brand || ' ' || card_last4)
-        from payments.attempts where order_id = $1
+        from tried
         union all
         select settled_at, 'attempt ' || number || ': ' || outcome,
             jsonb_build_object('id', id, 'declineCode', decline_code)
-        from payments.attempts where order_id = $1 and settled_at is not null
+        from tried where settled_at is not null
+        union all
+        select archived_at, 'the payment was retired', '{}' from retired
         union all
         select posted_at, 'the ledger: ' || account, jsonb_build_object('txId', tx_id, 'amount', amount, 'currency', currency)
         from payments.ledger where order_id = $1

@@ -3,7 +3,7 @@
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared_events::ids::OrderId;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
 use crate::helpers::TestApp;
@@ -49,6 +49,15 @@ async fn the_story_of_an_order_has_its_history_its_events_and_what_was_parked_of
     assert_eq!((told.len(), told[4]), (5, "a message was parked"), "{told:?}");
     let times: Vec<_> = entries.iter().filter_map(|entry| entry["at"].as_str()).collect();
     assert!(times.is_sorted(), "{times:?}");
+
+    retire(&operator.test.superuser, id).await;
+    let retired = operator.get(&format!("/story/{id}")).await.expect(StatusCode::OK);
+    assert_eq!(&retired["row"], row);
+    let told: Vec<_> =
+        retired["entries"].as_array().expect("a list").iter().map(|entry| entry["what"].clone()).collect();
+    for what in ["the order was placed", "the order: cancelled", "the order was retired"] {
+        assert!(told.contains(&json!(what)), "{what} is not in {told:?}");
+    }
 
     for unknown in [format!("/story/{}", OrderId::generate()), "/story/nothing".to_owned()] {
         operator.get(&unknown).await.expect_problem(StatusCode::NOT_FOUND, "order_not_found");
@@ -99,4 +108,19 @@ async fn metrics_tell_of_an_archive_or_standby_that_does_not_take_in_what_is_wri
         let figure = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
         assert!(figure > Some(0), "{name} in\n{metrics}");
     }
+}
+
+/// As `cargo xtask retire` does it with both services' books.
+async fn retire(superuser: &PgPool, order: OrderId) {
+    let statements = format!(
+        "set local session_replication_role = replica;
+         with history as (
+             delete from orders.order_events where order_id = '{order}' returning *
+         ), gone as (
+             delete from orders.orders where id = '{order}' returning *
+         )
+         insert into orders.archived_orders (id, document, events)
+         select id, to_jsonb(gone), (select jsonb_agg(history order by version) from history) from gone"
+    );
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(superuser).await.expect("it is retired");
 }

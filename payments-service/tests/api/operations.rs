@@ -6,7 +6,8 @@ use axum::http::{Method, StatusCode};
 use payments_service::operations;
 use serde_json::{Value, json};
 use service_kit::testing::Client;
-use sqlx::PgPool;
+use shared_events::ids::OrderId;
+use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::helpers::{APPROVED, BILL, CHARGED_IN_SILENCE, DECLINED, LOST, TestApp, old_order};
 
@@ -63,7 +64,7 @@ async fn a_charge_that_may_still_be_running_is_left_alone(database: PgPool) {
 
 #[sqlx::test(migrations = false)]
 async fn the_story_of_a_payment_has_its_attempts_postings_and_events(database: PgPool) {
-    let service = TestApp::start(database).await;
+    let service = TestApp::start(database.clone()).await;
     let id = service.held_payment().await;
     service.pay(id, DECLINED).await.expect_problem(StatusCode::PAYMENT_REQUIRED, "card_declined");
     service.pay(id, APPROVED).await.expect(StatusCode::OK);
@@ -88,6 +89,15 @@ async fn the_story_of_a_payment_has_its_attempts_postings_and_events(database: P
             "the ledger: revenue",
         ]
     );
+    retire(&database, id).await;
+    let retired = get(&operators, &format!("/story/{id}")).await;
+    assert_eq!(retired["row"], story["row"]);
+    told.push("the payment was retired");
+    let mut retired: Vec<&str> =
+        retired["entries"].as_array().expect("a list").iter().filter_map(|entry| entry["what"].as_str()).collect();
+    retired.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(retired, told);
     let unknown = operators.send(Method::GET, &format!("/story/{}", old_order()), "", &Value::Null).await;
     unknown.expect_problem(StatusCode::NOT_FOUND, "payment_not_found");
 }
@@ -111,4 +121,19 @@ async fn the_overview_tells_what_the_last_comparison_has_found(database: PgPool)
     }
     let refused = operators.send(Method::POST, "/reconciliations", "", &json!({"differences": "none"})).await;
     refused.expect_problem(StatusCode::UNPROCESSABLE_ENTITY, "validation_failed");
+}
+
+/// As `cargo xtask retire` does it with both services' books.
+async fn retire(superuser: &PgPool, order: OrderId) {
+    let statements = format!(
+        "set local session_replication_role = replica;
+         with tried as (
+             delete from payments.attempts where order_id = '{order}' returning *
+         ), gone as (
+             delete from payments.payments where order_id = '{order}' returning *
+         )
+         insert into payments.archived_payments (order_id, document, attempts)
+         select order_id, to_jsonb(gone), (select jsonb_agg(tried order by number) from tried) from gone"
+    );
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(superuser).await.expect("it is retired");
 }
