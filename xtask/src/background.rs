@@ -35,6 +35,24 @@ pub(crate) struct Background {
     child: Child,
 }
 
+/// The folders of a run that has a stack of its own.
+pub(crate) struct Folders {
+    pub(crate) run: PathBuf,
+    pub(crate) stack: PathBuf,
+}
+
+/// Opens them for a run of this task, of which there is no other one in there. What one that was killed has left behind ends:
+/// it may hold ports that are wanted.
+pub(crate) fn open_for(task: &str, run: Option<&PathBuf>) -> Result<Folders> {
+    let run = paths::open_dir(run.unwrap_or(&paths::target().join(task)))?;
+    let stack = paths::open_dir(&run.join("stack"))?;
+    if state::lock(&stack)?.is_none() {
+        bail!("another `cargo xtask {task}` is running in {}", run.display());
+    }
+    end_leftovers(&stack);
+    Ok(Folders { run, stack })
+}
+
 /// Starts the supervisor of a planned stack.
 pub(crate) fn start(dir: &Path, life: Life, variables: &[(&str, String)]) -> Result<Background> {
     // An old state would be taken for the new one's.

@@ -4,7 +4,7 @@
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
 use std::{env, fs};
 
@@ -12,9 +12,8 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use nix::sys::signal::Signal;
 
-use crate::background::{self, Life};
+use crate::background::{self, Folders, Life};
 use crate::stack::{Durability, Extent, Plan};
-use crate::state;
 use crate::up::{self, Profile};
 use crate::{install, paths, print, signals};
 
@@ -104,15 +103,9 @@ fn run_optimised() -> Result<ExitCode> {
 fn run_with(options: &Options, binaries: &Path) -> Result<ExitCode> {
     install::ensure_installed()?;
     let program = install::load_generator()?;
-    let (sender, signals) = mpsc::channel();
-    signals::forward(sender, |signal| signal)?;
-    let dir = paths::open_dir(&options.dir.clone().unwrap_or_else(|| paths::target().join("bench")))?;
-    let stack = paths::open_dir(&dir.join("stack"))?;
-    if state::lock(&stack)?.is_none() {
-        bail!("another `cargo xtask bench` is running in {}", dir.display());
-    }
-    background::end_leftovers(&stack);
-    let meter = Meter::new(options.scale(), Wrk { program, dir });
+    let signals = signals::receive()?;
+    let Folders { run, stack } = background::open_for("bench", options.dir.as_ref())?;
+    let meter = Meter::new(options.scale(), Wrk { program, dir: run });
     let began = Instant::now();
     let mut run = Run { options, signals, binaries: binaries.to_owned(), stack, meter };
     run.everything()?;

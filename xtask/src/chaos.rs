@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crate::stack::{Durability, Extent, Plan};
 use crate::standby::{SERVERS, Standby};
 use crate::state::State;
 use crate::up::{self, Profile};
-use crate::{install, nginx, partition, paths, print, signals, state};
+use crate::{install, nginx, partition, paths, print, signals};
 
 mod schedule;
 
@@ -108,19 +108,12 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     install::ensure_installed()?;
-    let (sender, signals) = mpsc::channel();
-    signals::forward(sender, |signal| signal)?;
+    let signals = signals::receive()?;
     let binaries = options.build()?;
-    let dir = paths::open_dir(&options.dir.clone().unwrap_or_else(|| paths::target().join("chaos")))?;
-    let stack_dir = paths::open_dir(&dir.join("stack"))?;
-    if state::lock(&stack_dir)?.is_none() {
-        bail!("another `cargo xtask chaos` is running in {}", dir.display());
-    }
-    // They may hold the ports that the proxies want.
-    background::end_leftovers(&stack_dir);
+    let folders = background::open_for("chaos", options.dir.as_ref())?;
     let (nodes, servers) = (options.nodes(), options.servers());
-    let (proxies, detours) = links::start(&stack_dir, options.replicas.into(), nodes.len(), servers.len())?;
-    let clocks = options.clocks(&dir)?;
+    let (proxies, detours) = links::start(&folders.stack, options.replicas.into(), nodes.len(), servers.len())?;
+    let clocks = options.clocks(&folders.run)?;
     let seed = options.seed.unwrap_or_else(seed_of_the_moment);
     let duration = Duration::try_from_secs_f32(options.minutes * 60.0).context("--minutes is out of range")?;
     let faults = schedule::draw(seed, duration, &options.kinds(), &options.targets(&proxies));
@@ -137,7 +130,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         variables: clocks.as_ref().map(Clocks::variables).unwrap_or_default(),
         ..Plan::for_tests(Extent::Whole)
     };
-    let world = World { dir: stack_dir, proxies, nodes: Nodes::new(nodes), clocks };
+    let world = World { dir: folders.stack, proxies, nodes: Nodes::new(nodes), clocks };
     Run { options, seed, duration, signals, faults, skipped: skipped.len(), world }.with_stack(&plan)
 }
 

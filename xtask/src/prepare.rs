@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -39,8 +38,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         return release();
     }
     install::ensure_installed()?;
-    let (sender, interruptions) = mpsc::channel();
-    signals::forward(sender, |signal| signal)?;
+    let interruptions = signals::receive()?;
     let dir = paths::open_dir(&paths::target().join("prepare-stack"))?;
     Plan::for_tests(Extent::Database).save(&dir)?;
     let mut stack = background::start(&dir, Life::Ours, &[])?;

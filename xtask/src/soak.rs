@@ -6,19 +6,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
-use crate::background::{self, Life};
+use crate::background::{self, Folders, Life};
 use crate::bench::books::Books;
 use crate::stack::{Durability, Extent, Plan};
-use crate::state::{self, State};
+use crate::state::State;
 use crate::up::{self, Profile};
-use crate::{install, partition, paths, print, retire, signals};
+use crate::{install, partition, print, retire, signals};
 
 mod clients;
 mod curves;
@@ -68,21 +68,15 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     install::ensure_installed()?;
-    let (sender, signals) = mpsc::channel();
-    signals::forward(sender, |signal| signal)?;
+    let signals = signals::receive()?;
     let binaries = match &options.binaries {
         Some(folder) => folder.canonicalize()?,
         None => up::build(Profile::Release)?,
     };
     let length = Duration::try_from_secs_f32(options.minutes * 60.0).context("--minutes is out of range")?;
-    let dir = paths::open_dir(&options.dir.clone().unwrap_or_else(|| paths::target().join("soak")))?;
-    let stack = paths::open_dir(&dir.join("stack"))?;
-    if state::lock(&stack)?.is_none() {
-        bail!("another `cargo xtask soak` is running in {}", dir.display());
-    }
-    background::end_leftovers(&stack);
+    let Folders { run, stack } = background::open_for("soak", options.dir.as_ref())?;
     let plan = Plan { binaries, durability: Durability::Full, ..Plan::for_tests(Extent::Whole) };
-    let picture = options.picture.clone().unwrap_or_else(|| dir.join("soak.svg"));
+    let picture = options.picture.clone().unwrap_or_else(|| run.join("soak.svg"));
     Run { rate: options.rate, partitioned: options.partitioned, length, signals, picture }.with_stack(&stack, &plan)
 }
 

@@ -6,7 +6,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::Receiver;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
@@ -40,8 +40,7 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     install::ensure_installed()?;
-    let (sender, signals) = mpsc::channel();
-    signals::forward(sender, |signal| signal)?;
+    let signals = signals::receive()?;
     let mut run = Run { signals, stacks: Vec::new(), totals: Totals::default(), sound: true };
     let arguments = options.as_typed();
     let tested = if arguments.is_empty() { run.everything() } else { run.selected(&arguments) };

@@ -215,8 +215,7 @@ fn announce(dir: &Path, failed: &OnceLock<()>) {
 }
 
 fn run_detached(dir: &Path) -> Result<ExitCode> {
-    let (sender, signals) = mpsc::channel();
-    signals::forward(sender, |signal| signal)?;
+    let signals = signals::receive()?;
     print::out(format_args!("starting in {}", dir.display()));
     let began = Instant::now();
     let mut stack = background::start(dir, Life::Own, &[])?;

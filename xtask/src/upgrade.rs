@@ -7,13 +7,12 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
-use crate::background::{self, Life};
+use crate::background::{self, Folders, Life};
 use crate::chaos::books::Books;
 use crate::chaos::evidence::Evidence;
 use crate::chaos::faults::World;
@@ -21,7 +20,7 @@ use crate::chaos::memory::Memory;
 use crate::chaos::timers::Timers;
 use crate::chaos::{aftermath, clients};
 use crate::stack::{Durability, Extent, Plan};
-use crate::state::{self, State};
+use crate::state::State;
 use crate::up::{self, Profile};
 use crate::{install, paths, postgres, print, signals};
 
@@ -63,24 +62,17 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     install::ensure_installed()?;
-    let (sender, signals) = mpsc::channel();
-    signals::forward(sender, |signal| signal)?;
-    let home = paths::target().join("upgrade");
-    let dir = paths::open_dir(options.dir.as_ref().unwrap_or(&home))?;
-    let stack = paths::open_dir(&dir.join("stack"))?;
-    if state::lock(&stack)?.is_none() {
-        bail!("another `cargo xtask upgrade` is running in {}", dir.display());
-    }
-    background::end_leftovers(&stack);
+    let signals = signals::receive()?;
+    let Folders { run, stack } = background::open_for("upgrade", options.dir.as_ref())?;
     let old = match &options.previous {
         Some(folder) => Release::ready_made(folder)?,
-        None => release::build(&paths::open_dir(&home)?, options.from.as_deref())?,
+        None => release::build(&paths::open_dir(&paths::target().join("upgrade"))?, options.from.as_deref())?,
     };
     let new = match &options.binaries {
         Some(folder) => Release::ready_made(folder)?,
         None => Release::ready_made(&up::build(Profile::Debug)?)?,
     };
-    let services = paths::open_dir(&dir.join("services"))?;
+    let services = paths::open_dir(&run.join("services"))?;
     let world = World::untouched(stack);
     let rollout = Rollout { world, services, old, new, pause: options.pause, signals };
     Run { clients: options.clients.into(), rollout }.with_stack()

@@ -46,8 +46,7 @@ type Alerts = BTreeMap<BTreeMap<String, String>, Alert>;
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let program = install::prometheus()?;
-    let (sender, signals) = mpsc::channel();
-    signals::forward(sender, |signal| signal)?;
+    let signals = signals::receive()?;
     let dir = options.dir.open()?;
     let running = state::running(&dir)?.with_context(|| format!("nothing runs in {}", dir.display()))?;
     let home = paths::open_dir(&dir.join("prometheus"))?;
