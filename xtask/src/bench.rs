@@ -197,7 +197,7 @@ impl Run<'_> {
                 print::out(Section::Scaling.title());
                 let arrangements = self.options.arrangements()?;
                 for arrangement in &arrangements {
-                    self.arranged(arrangements[0], *arrangement)?;
+                    self.arranged(arrangements[0].cores, *arrangement)?;
                 }
             }
         }
@@ -226,11 +226,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn arranged(&mut self, first: Arrangement, arrangement: Arrangement) -> Result<()> {
+    fn arranged(&mut self, all_cores: usize, arrangement: Arrangement) -> Result<()> {
         let _confined = Confined::to(arrangement.cores)?;
         self.with_stack(arrangement.replicas, |run, target| {
             run.meter.warm_up(target)?;
-            scaling::measure(&mut run.meter, target, first, arrangement)
+            scaling::measure(&mut run.meter, target, all_cores, arrangement)
         })
     }
 

@@ -41,9 +41,8 @@ fn of_load(meter: &mut Meter, target: &Target, name: &str, script: Script) -> Re
     let after = target.books.disk()?;
     let orders = loaded.left.orders.max(1) as f64;
     let all_together = loaded.cpu_per_order();
-    for (process, seconds) in loaded.cpu {
-        let name = format!("CPU per {name}, {process}");
-        meter.record(Section::Cost, name, Unit::Microseconds, seconds * 1_000_000.0 / orders);
+    for (process, microseconds) in loaded.cpu_per_order_by_process() {
+        meter.record(Section::Cost, format!("CPU per {name}, {process}"), Unit::Microseconds, microseconds);
     }
     meter.record(Section::Cost, format!("CPU per {name}, all together"), Unit::Microseconds, all_together);
     let tables = (after.tables - before.tables) / orders;

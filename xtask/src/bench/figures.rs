@@ -33,6 +33,7 @@ pub(crate) enum Unit {
     Mebibytes,
     Bytes,
     Orders,
+    TimesForetold,
 }
 
 /// One figure.
@@ -73,6 +74,7 @@ impl fmt::Display for Unit {
             Self::Mebibytes => "MiB",
             Self::Bytes => "bytes",
             Self::Orders => "orders",
+            Self::TimesForetold => "x foretold",
         })
     }
 }

@@ -47,9 +47,15 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     /// Microseconds, of all processes together.
-    #[expect(clippy::cast_precision_loss, reason = "no run places so many")]
     pub(crate) fn cpu_per_order(&self) -> f64 {
-        self.cpu.iter().map(|(_, seconds)| seconds).sum::<f64>() * 1_000_000.0 / self.left.orders.max(1) as f64
+        self.cpu_per_order_by_process().map(|(_, microseconds)| microseconds).sum()
+    }
+
+    /// The processes with their microseconds.
+    #[expect(clippy::cast_precision_loss, reason = "no run places so many")]
+    pub(crate) fn cpu_per_order_by_process(&self) -> impl Iterator<Item = (&str, f64)> {
+        let orders = self.left.orders.max(1) as f64;
+        self.cpu.iter().map(move |(process, seconds)| (process.as_str(), seconds * 1_000_000.0 / orders))
     }
 }
 

@@ -16,14 +16,14 @@ const CONNECTIONS: u32 = 256;
 const MOST_REPLICAS: usize = 3;
 
 /// What the system is given. The generator runs on the same cores, as everywhere.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Arrangement {
     pub(crate) cores: usize,
     /// Of each service.
     pub(crate) replicas: usize,
 }
 
-/// All cores and one replica first: what the others are foretold by. Then half of them, and so on: each takes half a minute.
+/// All cores first: what the others are foretold by. Then half of them, and so on: each takes half a minute.
 pub(crate) fn arrangements() -> Result<Vec<Arrangement>> {
     let all = thread::available_parallelism()?.get();
     let halves = iter::successors(Some(all), |cores| Some(cores / 2).filter(|half| *half > 0));
@@ -31,8 +31,9 @@ pub(crate) fn arrangements() -> Result<Vec<Arrangement>> {
     Ok(halves.flat_map(with_replicas).collect())
 }
 
-/// `first` was measured before, or is what is measured.
-pub(crate) fn measure(meter: &mut Meter, target: &Target, first: Arrangement, on: Arrangement) -> Result<()> {
+/// On fewer cores, what as many replicas have cost on all of them was measured before.
+pub(crate) fn measure(meter: &mut Meter, target: &Target, all_cores: usize, on: Arrangement) -> Result<()> {
+    let on_all = Arrangement { cores: all_cores, ..on };
     for (what, script) in [("orders", Script::Create), ("sagas", Script::Saga)] {
         let name = format!("{what} {on}");
         let loaded = meter.load(target, &name, script, CONNECTIONS)?;
@@ -42,10 +43,16 @@ pub(crate) fn measure(meter: &mut Meter, target: &Target, first: Arrangement, on
         };
         meter.record(Section::Scaling, &name, Unit::PerSecond, rate);
         meter.record(Section::Scaling, format!("{name}, CPU of each"), Unit::Microseconds, loaded.cpu_per_order());
-        if let Some(cost) = meter.figures.last(&format!("{what} {first}, CPU of each")) {
+        if on == (Arrangement { cores: all_cores, replicas: 1 }) {
+            for (process, microseconds) in loaded.cpu_per_order_by_process() {
+                meter.record(Section::Scaling, format!("{name}, {process}"), Unit::Microseconds, microseconds);
+            }
+        }
+        if let Some(cost) = meter.figures.last(&format!("{what} {on_all}, CPU of each")) {
             #[expect(clippy::cast_precision_loss, reason = "no machine has so many")]
             let foretold = on.cores as f64 * 1_000_000.0 / cost;
             meter.record(Section::Scaling, format!("{name}, foretold"), Unit::PerSecond, foretold);
+            meter.record(Section::Scaling, format!("{name}, beside it"), Unit::TimesForetold, rate / foretold);
         }
     }
     Ok(())
