@@ -4,6 +4,9 @@
 //! each row of each table, each message of each queue and a copy of every event, and the files of PostgreSQL, RabbitMQ
 //! and nginx as they are on the disk, where rows and messages that were deleted long ago can still be seen.
 //!
+//! So are the tokens, keys and passwords that the system runs with. Passwords are looked for in logs only: what hands them
+//! to PostgreSQL and RabbitMQ has them in files of its own.
+//!
 //! Numbers are looked for everywhere. A security code has four digits, which occur anywhere by chance: it counts only
 //! where there is text (logs, rows, messages), as a word of its own, and if the three codes that went the same way are
 //! all in the same place. In files of other kinds a code would have to be seen by the name that it has in a body.
@@ -23,6 +26,7 @@ use crate::polling::eventually;
 use crate::secrets::{Search, Secret};
 use crate::stack;
 use crate::storage::{flush_database, read_files, read_rows};
+use crate::tokens;
 
 /// A card, three codes that it is paid with, and what comes of it.
 struct Way {
@@ -100,21 +104,31 @@ const PLANTED_NUMBER: &str = "4916840273951164";
 const PLANTED_CODE: &str = "7463";
 
 #[test]
-fn nothing_that_the_system_keeps_has_a_card() {
+fn nothing_that_the_system_keeps_has_a_card_or_a_secret() {
     let (_stack, user, copies) = (stack::shared(), User::demo(), Copies::begin());
     let orders = pay_in_every_way(&user);
     send_what_is_refused(&user);
+    tokens::show_where_they_are_refused(&user);
+    let signing = tokens::of_a_webhook();
     let planted_order = plant(&user, &copies).to_string();
     flush_database();
 
     let planted = [Secret::Number(PLANTED_NUMBER), Secret::Text(&planted_order)];
     let numbers = WAYS.iter().map(|way| way.card).chain([GOOD_CARD, SAMPLE_CARD]).map(Secret::Number);
-    let secrets: Vec<_> = planted.into_iter().chain(numbers).chain(TEXTS.map(Secret::Text)).collect();
-    let codes = WAYS.iter().flat_map(|way| way.codes).chain([PLANTED_CODE]).map(Secret::Code);
-    let in_text = Search::new(secrets.iter().copied().chain(codes));
-    let in_bytes = Search::new(secrets.iter().copied());
+    let tokens = tokens::TOKENS_AND_KEYS.into_iter().chain(signing.iter().map(String::as_str)).map(Secret::Text);
+    let texts = TEXTS.into_iter().map(Secret::Text).chain(tokens);
+    let secrets: Vec<_> = planted.into_iter().chain(numbers).chain(texts).collect();
+    let codes: Vec<_> = WAYS.iter().flat_map(|way| way.codes).chain([PLANTED_CODE]).map(Secret::Code).collect();
+    let of_servers = tokens::passwords_of_servers();
+    let passwords = tokens::PASSWORDS.into_iter().chain(of_servers.iter().map(String::as_str)).map(Secret::Text);
+    let everywhere = || secrets.iter().copied();
+    let searches = Searches {
+        logs: Search::new(everywhere().chain(codes.iter().copied()).chain(passwords)),
+        text: Search::new(everywhere().chain(codes.iter().copied())),
+        bytes: Search::new(everywhere()),
+    };
     let finds = eventually("what was planted is found wherever it has to be", || {
-        let finds = Finds::of(&in_text, &in_bytes);
+        let finds = Finds::of(&searches);
         let missing = finds.missing(&planted_order);
         if missing.is_empty() { Ok(finds) } else { Err(format!("{missing:?} in {finds:#?}")) }
     });
@@ -215,18 +229,28 @@ fn plant(user: &User, copies: &Copies) -> Uuid {
     order
 }
 
+/// What to look for, by the kind of place.
+struct Searches<'a> {
+    logs: Search<'a>,
+    text: Search<'a>,
+    bytes: Search<'a>,
+}
+
 /// What was found, by the place where it was.
 #[derive(Debug, Default)]
 struct Finds<'a>(BTreeMap<String, BTreeSet<&'a str>>);
 
 impl<'a> Finds<'a> {
-    fn of(in_text: &Search<'a>, in_bytes: &Search<'a>) -> Self {
+    fn of(searches: &Searches<'a>) -> Self {
         let mut finds = Self::default();
         let mut read = |place: &str, bytes: &[u8]| {
-            let is_text =
-                !place.starts_with('/') || Path::new(place).extension().is_some_and(|extension| extension == "log");
-            let found = if is_text { in_text.find(bytes) } else { in_bytes.find(bytes) };
-            finds.0.entry(place.to_owned()).or_default().extend(found);
+            let is_log = Path::new(place).extension().is_some_and(|extension| extension == "log");
+            let search = match place.strip_prefix('/') {
+                Some(_) if is_log => &searches.logs,
+                Some(_) => &searches.bytes,
+                None => &searches.text,
+            };
+            finds.0.entry(place.to_owned()).or_default().extend(search.find(bytes));
         };
         read_files(&mut read);
         read_rows(&mut read);

@@ -16,6 +16,7 @@ mod secrets;
 mod stack;
 mod storage;
 mod table_lock;
+mod tokens;
 
 mod bench;
 mod broker_alarm;
