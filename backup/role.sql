@@ -6,6 +6,8 @@ select not exists (select from pg_roles where rolname = 'archive') as is_missing
     create role archive;
 \endif
 alter role archive login replication password :'password';
+-- Nor make temporary tables: everybody may in this database, and it needs no other.
+revoke temporary on database postgres from public;
 
 -- It has to be named, since `all` databases are not `replication`.
 select

@@ -18,7 +18,7 @@ const SCHEMAS: [(&str, &Migrator, &str); 3] = [
 ];
 
 /// What no login of a service may do; `{schema}` and `{table}` are its own.
-const NEVER: [&str; 14] = [
+const NEVER: [&str; 18] = [
     "create table {schema}.planted ()",
     "create function {schema}.planted() returns void language sql as ''",
     "create temporary table planted ()",
@@ -33,6 +33,19 @@ const NEVER: [&str; 14] = [
     "insert into {schema}._sqlx_migrations select * from {schema}._sqlx_migrations",
     "set session_replication_role = replica",
     "select rolpassword from pg_authid",
+    "select pg_read_file('/etc/passwd')",
+    "copy {table} to program 'true'",
+    "alter system set ssl = off",
+    "set role pg_read_all_data",
+];
+
+/// What no login may do to become another, or to make it its own.
+const NEVER_TO_ROLES: [&str; 5] = [
+    "set role {other}",
+    "set session authorization {other}",
+    "grant {other} to {itself}",
+    "alter role {other} password 'planted'",
+    "alter role {itself} superuser",
 ];
 
 /// And what they may not do to single tables.
@@ -91,6 +104,29 @@ async fn a_service_cannot_change_tables_nor_what_is_not_to_be_changed_in_them(su
             let refusal = refusal(&mut connection, &statement).await;
             // insufficient_privilege
             assert_eq!(refusal.as_deref(), Some("42501"), "{schema}: {statement}");
+        }
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn no_login_becomes_another_role(superuser: PgPool) {
+    migrate(&superuser).await;
+    let roles = "select rolname::text from pg_roles where rolsuper or rolname ~ '^(orders|payments|sandbox)_'";
+    let roles: Vec<String> = sqlx::query_scalar(roles).fetch_all(&superuser).await.expect("the roles are listed");
+    assert!(roles.len() >= 7, "{roles:?}");
+    for (schema, ..) in SCHEMAS {
+        for login in [Login::Owner, Login::Service] {
+            let mut connection = connect(&superuser, schema, login).await;
+            let itself: String =
+                sqlx::query_scalar("select current_user::text").fetch_one(&mut connection).await.expect("a name");
+            for (other, statement) in
+                roles.iter().filter(|role| **role != itself).flat_map(|role| NEVER_TO_ROLES.map(|to| (role, to)))
+            {
+                let statement = statement.replace("{other}", other).replace("{itself}", &itself);
+                let refusal = refusal(&mut connection, &statement).await;
+                // insufficient_privilege
+                assert_eq!(refusal.as_deref(), Some("42501"), "{itself}: {statement}");
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The rows behind the answers, as a superuser sees them.
 
 use service_kit::servers::Servers;
-use sqlx::AssertSqlSafe;
+use sqlx::error::DatabaseError;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::runtime;
 use uuid::Uuid;
 
@@ -128,6 +129,18 @@ pub fn text(postgres: &str, query: &str) -> String {
         Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut connection).await?)
     });
     answered.expect("the query is answered")
+}
+
+/// The code with which the database refuses a login or what that tries; `None` if it does not.
+#[track_caller]
+pub fn refusal(postgres: &str, statements: &str) -> Option<String> {
+    let tried = block_on(async {
+        let mut connection = PgConnection::connect(postgres).await?;
+        Ok(sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut connection).await.map(drop)?)
+    });
+    let problem = tried.err()?.downcast::<sqlx::Error>().expect("a problem of the database");
+    let code = problem.as_database_error().and_then(DatabaseError::code);
+    Some(code.unwrap_or_else(|| panic!("{problem}")).into_owned())
 }
 
 /// The address of another database of the same server.

@@ -70,6 +70,45 @@ fn nothing_is_restored_over_a_database_or_to_a_moment_that_is_not_known() {
     assert!(text(&refused.stderr).contains("there is a database already"), "{refused:?}");
 }
 
+#[test]
+fn the_login_of_the_archive_copies_the_server_and_can_do_nothing_in_it() {
+    let stack = OwnStack::start("copied-stack", 1);
+    let postgres = stack.now().postgres;
+    Backup::of(&postgres).run("role", &[]);
+    let (_, server) = postgres.split_once('@').expect("an address with a login");
+    let archive = format!("postgres://archive:archive-demo-password@{server}");
+    // insufficient_privilege
+    let refused = Some("42501".to_owned());
+    // It does not even get into the database of the services.
+    assert_eq!(database::refusal(&archive, "select 1"), refused);
+    let elsewhere = database::sibling(&archive, "postgres");
+    assert_eq!(database::refusal(&elsewhere, "select 1"), None);
+    for statement in [
+        "create table planted ()",
+        "create temporary table planted ()",
+        "create schema planted",
+        "create database planted",
+        "create role planted",
+        "drop database order_processing",
+        "drop role orders_service",
+        "insert into pg_catalog.pg_class default values",
+        "set role postgres",
+        "set role orders_owner",
+        "set role pg_read_all_data",
+        "set session authorization postgres",
+        "grant pg_write_all_data to archive",
+        "alter role archive superuser",
+        "alter system set archive_mode = off",
+        "select rolpassword from pg_authid",
+        "select pg_read_file('/etc/passwd')",
+        "copy (select 1) to program 'true'",
+        "select pg_switch_wal()",
+        "select pg_promote()",
+    ] {
+        assert_eq!(database::refusal(&elsewhere, statement), refused, "{statement}");
+    }
+}
+
 /// A folder that a server is archived to; removed with all that is in it when it is dropped.
 struct Backup {
     dir: PathBuf,
