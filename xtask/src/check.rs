@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use crate::alerts;
 use crate::console;
+use crate::containers;
 use crate::docs;
 use crate::manifests;
 use crate::paths;
@@ -21,12 +22,13 @@ enum Outcome {
 /// A step's name and what it does.
 type Step = (&'static str, fn() -> Result<Outcome>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("format", || run(paths::cargo().args(["fmt", "--all", "--check"]))),
     ("lints, generated files", || run(Command::new(paths::ourselves()).args(["prepare", "--check"]))),
     ("documents of the API", || run(&mut docs::command(&["--check"]))),
     ("console", || Ok(console())),
     ("alert rules", || Ok(if alerts::are_sound()? { Outcome::Passed } else { Outcome::Failed })),
+    ("containers", || Ok(if containers::are_confined()? { Outcome::Passed } else { Outcome::Failed })),
     ("manifests", manifests),
     ("bills of materials", || run(Command::new(paths::ourselves()).args(["sbom", "--check"]))),
     ("bans, licences, sources", || deny(&["bans", "licenses", "sources"])),

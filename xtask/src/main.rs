@@ -45,6 +45,7 @@ mod supervisor;
 
 mod archive;
 mod console;
+mod containers;
 mod nginx;
 mod postgres;
 mod rabbitmq;
