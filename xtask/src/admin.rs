@@ -1,10 +1,11 @@
 //! The admin listeners of a running stack's services, and what they answer.
 
 use std::env;
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use serde_json::Value;
 use ureq::http::{Request, Response};
@@ -88,7 +89,7 @@ impl Admin {
 
     fn request(&self, service: Service, method: &str, path: &str) -> Result<ureq::http::request::Builder> {
         let url = format!("http://127.0.0.1:{}{path}", self.port(service)?);
-        Ok(Request::builder().method(method).uri(url).header("Authorization", format!("Bearer {}", token())))
+        Ok(Request::builder().method(method).uri(url).header("Authorization", format!("Bearer {}", token()?)))
     }
 
     /// Any replica will do, best one that runs.
@@ -117,8 +118,15 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// What the services of a stack are started with, and what they are asked with.
+/// What the services of a stack are started with, and what they are asked with: from the environment, or from the file that is
+/// named there.
 #[expect(clippy::disallowed_methods, reason = "it is a setting of the services, which get it from here")]
-pub(crate) fn token() -> String {
-    env::var("ADMIN_TOKEN").unwrap_or_else(|_| DEMO_TOKEN.to_owned())
+pub(crate) fn token() -> Result<String> {
+    let token = env::var("ADMIN_TOKEN").ok();
+    let Some(file) = env::var_os("ADMIN_TOKEN_FILE").filter(|file| !file.is_empty()) else {
+        return Ok(token.unwrap_or_else(|| DEMO_TOKEN.to_owned()));
+    };
+    ensure!(token.is_none_or(|token| token.is_empty()), "ADMIN_TOKEN and ADMIN_TOKEN_FILE are both set");
+    let text = fs::read_to_string(&file).with_context(|| format!("ADMIN_TOKEN_FILE = {}", file.display()))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }

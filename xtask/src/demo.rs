@@ -48,7 +48,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         up::start_detached(&options.up, BTreeMap::from([(services::ORDERS.to_owned(), vec![delay])]))?;
     }
     let running = state::running(&dir)?.context("the system has ended")?;
-    print::out(format_args!("\nOpen {}/ and watch. (The operators' token is {}.)", running.gateway, admin::token()));
+    print::out(format_args!("\nOpen {}/ and watch. (The operators' token is {}.)", running.gateway, admin::token()?));
     if io::stdin().is_terminal() {
         print::out("Enter begins.");
         io::stdin().read_line(&mut String::new())?;

@@ -86,7 +86,9 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &
             let brokers = brokers.map(|(own, node)| plan.detours.port(&name, &rabbitmq::name_of(node), *own));
             let amqp = rabbitmq::url(service.name, service.broker_password, &brokers.collect::<Vec<_>>());
             let mut variables = vec![
-                ("ADMIN_TOKEN".to_owned(), admin::token()),
+                ("ADMIN_TOKEN".to_owned(), admin::token()?),
+                // It has been read.
+                ("ADMIN_TOKEN_FILE".to_owned(), String::new()),
                 ("AMQP_URL".to_owned(), amqp),
                 ("LISTEN_ADDR".to_owned(), format!("127.0.0.1:{public}")),
                 ("ADMIN_ADDR".to_owned(), format!("127.0.0.1:{admin}")),

@@ -96,6 +96,13 @@ fn an_operator_is_told_what_is_wrong() {
     let of_stack = of_stack.to_str().expect("a path in UTF-8");
     let stranger = run(&["list", "--dir", of_stack], &[("ADMIN_TOKEN", "another-admin-token")]);
     assert!(!stranger.success && stranger.err.contains("has another ADMIN_TOKEN"), "{stranger:?}");
+    let file = std::env::temp_dir().join(format!("a-token-{}", Uuid::new_v4()));
+    for (token, is_theirs) in [("admin-demo-token\n", true), ("another-admin-token\n", false)] {
+        std::fs::write(&file, token).expect("the file can be written");
+        let named = run(&["list", "--dir", of_stack], &[("ADMIN_TOKEN_FILE", file.to_str().expect("a path in UTF-8"))]);
+        assert_eq!(named.success, is_theirs, "{named:?}");
+    }
+    std::fs::remove_file(&file).expect("the file can be removed");
     let unnamed = run(&["show", "17", "--dir", of_stack], &[]);
     assert!(!unnamed.success && unnamed.err.contains("like orders/17"), "{unnamed:?}");
     assert!(!run(&["discard", "--dir", of_stack], &[]).success, "what to discard has to be said");
