@@ -110,7 +110,7 @@ fn jwt_verifier(settings: &AuthSettings) -> anyhow::Result<JwtVerifier> {
     let issuer = settings.auth_jwt_issuer.as_deref().context("AUTH_MODE=jwt takes AUTH_JWT_ISSUER")?;
     let audience = settings.auth_jwt_audience.as_deref().context("AUTH_MODE=jwt takes AUTH_JWT_AUDIENCE")?;
     let (source, pace) = match (&settings.auth_jwt_jwks_url, &settings.auth_jwt_key_file) {
-        (Some(url), None) => (Source::endpoint(url)?, Pace::ENDPOINT),
+        (Some(url), None) => (Source::endpoint(url), Pace::ENDPOINT),
         (None, Some(path)) => (Source::File(path.clone()), Pace::FILE),
         (None, None) => bail!("AUTH_MODE=jwt takes AUTH_JWT_JWKS_URL or AUTH_JWT_KEY_FILE"),
         (Some(_), Some(_)) => bail!("AUTH_MODE=jwt takes AUTH_JWT_JWKS_URL or AUTH_JWT_KEY_FILE, not both"),

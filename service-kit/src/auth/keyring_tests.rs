@@ -75,8 +75,7 @@ struct Client {
 
 impl Client {
     fn of(url: &str, pace: Pace) -> Self {
-        let keyring =
-            Keyring::open(Source::endpoint(url).expect("it is here"), pace).expect("an endpoint may come later");
+        let keyring = Keyring::open(Source::endpoint(url), pace).expect("an endpoint may come later");
         let verifier = Arc::new(JwtVerifier::new(keyring, ISSUER, AUDIENCE, Duration::ZERO));
         let (stop, kept) = (CancellationToken::new(), Arc::clone(&verifier));
         let until = stop.clone();
