@@ -3,10 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::trend::{Point, Trend, Verdict};
+use super::trend::{Point, Trend, Verdict, means_over};
 
 /// Changes are kept for so long (`orders_service::changes::RETENTION`).
 const CHANGES_LIVE: Duration = Duration::from_hours(1);
+/// What the servers hold rises and comes back: PostgreSQL's processes open files and keep plans as long as their connections
+/// live, which is what sqlx lets them by default, and all were opened at about the same time; RabbitMQ fills its log and cuts
+/// it several times meanwhile.
+const CONNECTIONS_LIVE: Duration = Duration::from_mins(30);
+const SERVERS: [&str; 2] = ["postgres", "rabbitmq"];
 /// Grows with every order, and has to.
 const KEPT: [&str; 4] = ["orders.archived_orders", "payments.archived_payments", "payments.ledger", "sandbox.charges"];
 
@@ -125,7 +130,12 @@ impl Curves {
         if name == "orders.changes" && half < CHANGES_LIVE {
             return Judgement::TooEarly(CHANGES_LIVE);
         }
-        match Trend::from(half, points) {
+        let comes_back = SERVERS.contains(&name) && matches!(chart, Chart::Memory | Chart::Files);
+        if comes_back && half < CONNECTIONS_LIVE {
+            return Judgement::TooEarly(CONNECTIONS_LIVE);
+        }
+        let means = comes_back.then(|| means_over(CONNECTIONS_LIVE, points));
+        match Trend::from(half, means.as_deref().unwrap_or(points)) {
             Some(trend) => Judgement::Judged(trend, trend.verdict(chart.floor())),
             None => Judgement::TooShort,
         }

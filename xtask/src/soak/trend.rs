@@ -79,6 +79,17 @@ impl Trend {
     }
 }
 
+/// Each value as the mean of those of the time before it, which what comes back after that time cannot move.
+#[expect(clippy::cast_precision_loss, reason = "no run has so many points")]
+pub(crate) fn means_over(time: Duration, points: &[Point]) -> Vec<Point> {
+    let mean_until = |until: Duration| {
+        let before = points.iter().filter(|(at, _)| *at <= until && *at + time > until).map(|(_, value)| *value);
+        let before: Vec<_> = before.collect();
+        before.iter().sum::<f64>() / before.len() as f64
+    };
+    points.iter().map(|(at, _)| (*at, mean_until(*at))).collect()
+}
+
 /// Of whole minutes only.
 fn middles_of_minutes(start: Duration, points: &[Point]) -> Vec<f64> {
     let last = points.last().map_or(start, |(at, _)| *at);
@@ -141,6 +152,21 @@ mod tests {
         assert!((leak.per_hour() - 1.0).abs() < 0.001 && leak.at_least > 0.0, "{leak:?}");
         assert_eq!(leak.verdict(1.0), Verdict::Flat, "less than the floor is nothing");
         assert_eq!(leak.verdict(0.01), Verdict::Grows);
+    }
+
+    #[test]
+    fn what_comes_back_after_half_an_hour_is_flat_and_a_leak_below_it_is_not() {
+        const HALF_AN_HOUR: Duration = Duration::from_mins(30);
+        let verdict_of_means = |value: fn(f64) -> f64| {
+            let points: Vec<Point> =
+                (0..620).map(|step| Duration::from_secs(6 * step)).map(|at| (at, value(at.as_secs_f64()))).collect();
+            let of = |points: &[Point]| Trend::from(Duration::from_mins(31), points).map(|trend| trend.verdict(1.0));
+            (of(&points), of(&means_over(HALF_AN_HOUR, &points)))
+        };
+        let teeth = |at: f64| 100.0 + at % 1800.0 / 36.0;
+        assert_eq!(verdict_of_means(teeth), (Some(Verdict::Grows), Some(Verdict::Flat)));
+        let teeth_and_a_leak = |at: f64| 100.0 + at % 1800.0 / 36.0 + at / 60.0;
+        assert_eq!(verdict_of_means(teeth_and_a_leak).1, Some(Verdict::Grows));
     }
 
     #[test]
