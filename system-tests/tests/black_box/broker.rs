@@ -2,13 +2,17 @@
 
 use std::process::Command;
 
-use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{
+    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use shared_events::events::{Event, PaymentCancel, PaymentCreate, PaymentProcessed};
 use shared_events::topology::Topology;
 use uuid::Uuid;
 
+use crate::polling::eventually;
 use crate::stack::{self, Stack};
 use crate::storage::{Reader, waiting};
 
@@ -56,15 +60,20 @@ impl Copies {
     }
 }
 
-/// Adds a message to this queue alone.
+/// Adds a message to this queue alone, as soon as its service has declared it.
+#[track_caller]
 pub fn publish(queue: &str, message: &str) {
-    waiting().block_on(async {
-        let (_connection, channel) = connect().await;
-        channel.confirm_select(lapin::options::ConfirmSelectOptions::default()).await.expect("confirms are on");
-        let (straight, persistent) = ("".into(), BasicProperties::default().with_delivery_mode(2));
-        let options = BasicPublishOptions::default();
-        let sent = channel.basic_publish(straight, queue.into(), options, message.as_bytes(), persistent).await;
-        assert!(sent.expect("it is sent").await.expect("it is answered").is_ack(), "the broker has not taken it");
+    eventually(format_args!("{queue} takes a message"), || {
+        let answer = waiting().block_on(async {
+            let (_connection, channel) = connect().await;
+            channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms are on");
+            let (straight, persistent) = ("".into(), BasicProperties::default().with_delivery_mode(2));
+            let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+            let sent = channel.basic_publish(straight, queue.into(), mandatory, message.as_bytes(), persistent).await;
+            sent.expect("it is sent").await.expect("it is answered")
+        });
+        assert!(answer.is_ack(), "the broker has not taken it");
+        answer.take_message().map_or(Ok(()), |_| Err("there is no such queue yet"))
     });
 }
 
