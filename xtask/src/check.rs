@@ -28,7 +28,7 @@ const STEPS: [Step; 10] = [
     ("documents of the API", || run(&mut docs::command(&["--check"]))),
     ("console", || Ok(console())),
     ("alert rules", || Ok(if alerts::are_sound()? { Outcome::Passed } else { Outcome::Failed })),
-    ("containers", || Ok(if containers::are_confined()? { Outcome::Passed } else { Outcome::Failed })),
+    ("containers", containers),
     ("manifests", manifests),
     ("bills of materials", || run(Command::new(paths::ourselves()).args(["sbom", "--check"]))),
     ("bans, licences, sources", || deny(&["bans", "licenses", "sources"])),
@@ -63,6 +63,16 @@ fn console() -> Outcome {
         Err(problem) => {
             print::err(format_args!("{problem:#}"));
             Outcome::Failed
+        }
+    }
+}
+
+fn containers() -> Result<Outcome> {
+    match containers::check() {
+        Ok(mut check) => run(&mut check),
+        Err(problem) => {
+            print::err(format_args!("{problem:#}"));
+            Ok(Outcome::Skipped("there is no Python with PyYAML, and none can be installed"))
         }
     }
 }
