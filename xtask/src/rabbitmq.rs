@@ -251,14 +251,12 @@ fn write_scripts(node: &Node, variables: &[(String, String)]) -> Result<()> {
     let variables = variables.iter().filter(|(name, _)| name != "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS");
     let exports: Vec<_> = variables.map(|(name, value)| format!("export {name}='{value}'\n")).collect();
     let exports = exports.concat();
+    let write = |name, command| write_program(&node.folder.join(name), &format!("#!/bin/sh\n{exports}{command}\n"));
     let control = server().context("RabbitMQ is not installed")?.with_file_name("rabbitmqctl");
-    let control = format!("exec '{}' \"$@\"", control.display());
-    let call = paths::program("erl_call").context("Erlang is not installed: there is no erl_call")?;
-    let eval = format!("exec '{}' -r -name '{}' -fetch_stdout -e <<END\n$1\nEND", call.display(), node.erlang);
-    for (name, command) in [("ctl", control), ("eval", eval)] {
-        write_program(&node.folder.join(name), &format!("#!/bin/sh\n{exports}{command}\n"))?;
-    }
-    Ok(())
+    write("ctl", format!("exec '{}' \"$@\"", control.display()))?;
+    // Who only runs the system can do without.
+    let Some(call) = paths::program("erl_call") else { return Ok(()) };
+    write("eval", format!("exec '{}' -r -name '{}' -fetch_stdout -e <<END\n$1\nEND", call.display(), node.erlang))
 }
 
 fn write_program(path: &Path, script: &str) -> Result<()> {
