@@ -15,6 +15,8 @@ use crate::print;
 
 mod replay;
 
+use replay::{discard, for_each, replay};
+
 /// What to do with parked messages. The exit code is 0 only if everything that was asked for was done.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
@@ -105,8 +107,8 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
             print::out(text);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Replay { dir, which, form } => replay::all(&Admin::of_stack(&dir.open()?)?, which, form),
-        Command::Discard { dir, which, form } => replay::discard_all(&Admin::of_stack(&dir.open()?)?, which, form),
+        Command::Replay { dir, which, form } => for_each(&Admin::of_stack(&dir.open()?)?, which, form, replay),
+        Command::Discard { dir, which, form } => for_each(&Admin::of_stack(&dir.open()?)?, which, form, discard),
     }
 }
 

@@ -23,16 +23,8 @@ enum Outcome {
     Waiting,
 }
 
-pub(super) fn all(admin: &Admin, which: &Which, form: &Form) -> Result<ExitCode> {
-    for_each(admin, which, form, replay)
-}
-
-pub(super) fn discard_all(admin: &Admin, which: &Which, form: &Form) -> Result<ExitCode> {
-    for_each(admin, which, form, discard)
-}
-
 /// Goes on after a failure, so that one message does not keep the others.
-fn for_each(
+pub(super) fn for_each(
     admin: &Admin,
     which: &Which,
     form: &Form,
@@ -56,13 +48,13 @@ fn for_each(
     deeds.end()
 }
 
-fn discard(admin: &Admin, id: ParkedId, deeds: &mut Deeds<'_>) -> Result<()> {
+pub(super) fn discard(admin: &Admin, id: ParkedId, deeds: &mut Deeds<'_>) -> Result<()> {
     admin.ask(id.service, "DELETE", &id.path())?.with_context(|| id.unknown())?;
     deeds.done(format_args!("{id} is discarded"), json!({"id": id.to_string(), "outcome": "discarded"}));
     Ok(())
 }
 
-fn replay(admin: &Admin, id: ParkedId, deeds: &mut Deeds<'_>) -> Result<()> {
+pub(super) fn replay(admin: &Admin, id: ParkedId, deeds: &mut Deeds<'_>) -> Result<()> {
     admin.ask(id.service, "POST", &format!("{}/replay", id.path()))?.with_context(|| id.unknown())?;
     let name = id.to_string();
     match outcome(admin, id)? {
