@@ -18,21 +18,25 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use deadpool::managed::{Object, Pool, PoolError, QueueMode};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
-use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
+use futures_util::{FutureExt, StreamExt, TryFutureExt};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use sqlx::postgres::{PgPoolOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
-use sqlx::{Connection, Describe, Either, Execute, Executor, PgConnection, PgPool, SqlStr};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::{Describe, Either, Execute, Executor, SqlStr};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 use tracing::warn;
 
 use crate::metrics::{Figure, Present};
-use crate::servers::{Servers, ensure_writable, is_read_only, may_be_gone};
+use crate::servers::{Servers, is_read_only, may_be_gone};
 
+mod connections;
 mod visits;
+
+use connections::Connections;
 
 /// How long a unit of work waits for a connection that is free or new.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -57,11 +61,10 @@ pub(crate) const SESSION: [(&str, &str); 8] = [
 ];
 /// After which a statement has no answer: longer than waiting for a connection and the server together.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(12);
-/// How long a connection that is not used is taken to be there: less than a server takes to come back, so that no statement
-/// which could be carried out meets a connection that died with the server before.
-const TRUST: Duration = Duration::from_millis(50);
-/// How long a pool that was given up may take to close what still works of it.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What a statement is answered with.
+type Answer = Vec<Either<PgQueryResult, PgRow>>;
+
 /// A login to PostgreSQL: what every statement is executed on.
 #[derive(Clone, Debug)]
 pub struct Database(Arc<Login>);
@@ -85,9 +88,7 @@ struct Usage {
 
 #[derive(Clone, Debug)]
 struct Current {
-    pool: PgPool,
-    /// One for each connection. Who waits for one does so here, since the pool keeps 14 KiB for each that waits.
-    turns: Arc<Semaphore>,
+    pool: Pool<Connections>,
     /// Which of the servers they lead to.
     server: usize,
     /// Grows each time that the connections are given up.
@@ -105,19 +106,19 @@ impl Database {
         Ok(Self(login))
     }
 
-    /// Waits for what is running and closes all connections.
-    pub async fn close(&self) {
-        self.current().pool.close().await;
+    /// Closes all connections: those in use when their statement is done.
+    pub fn close(&self) {
+        self.current().pool.close();
     }
 
     /// How the connections are used.
     pub(crate) fn figures(&self) -> [Figure; 5] {
         let Login { max_connections, usage, .. } = &*self.0;
-        let pool = self.current().pool;
-        let idle = i64::try_from(pool.num_idle()).unwrap_or(i64::MAX);
+        let deadpool::Status { size, available, .. } = self.current().pool.status();
+        let count = |connections| i64::try_from(connections).unwrap_or(i64::MAX);
         [
-            Figure::count("database_connections_open", "Open connections to PostgreSQL", pool.size().into()),
-            Figure::count("database_connections_idle", "Those of them that nothing uses", idle),
+            Figure::count("database_connections_open", "Open connections to PostgreSQL", count(size)),
+            Figure::count("database_connections_idle", "Those of them that nothing uses", count(available)),
             Figure::count("database_connections_max", "How many may be open", (*max_connections).into()),
             Figure::count("database_statements_running", "Statements, those that wait included", usage.running.get()),
             Figure::total("database_waits", "Statements that had to wait for a connection", usage.waits.get()),
@@ -137,25 +138,42 @@ impl Database {
         self.0.current()
     }
 
-    async fn in_time<T>(
-        self,
-        generation: u64,
-        deadline: Instant,
-        work: impl Future<Output = Result<T, sqlx::Error>>,
-    ) -> Result<T, sqlx::Error> {
-        let answered = timeout_at(deadline, work).await.unwrap_or_else(|_| {
+    /// Carries a statement out, whatever that leads to, and answers all of its rows.
+    async fn execute_in_time<'q, E: Execute<'q, Postgres> + 'q>(self, query: E) -> Result<Answer, sqlx::Error> {
+        let _running = self.begin();
+        let Current { pool, generation, .. } = self.current();
+        let answered = timeout(ANSWER_DEADLINE, self.execute(&pool, query)).await.unwrap_or_else(|_| {
             self.0.give_up(generation, "did not answer a statement in time");
             let too_late = "the database did not answer in time";
             Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, too_late)))
         });
         answered.inspect_err(|trouble| self.0.note(generation, trouble))
     }
+
+    async fn execute<'q, E: Execute<'q, Postgres> + 'q>(
+        &self,
+        pool: &Pool<Connections>,
+        query: E,
+    ) -> Result<Answer, sqlx::Error> {
+        let statements = self.0.servers.statements;
+        let mut connection = connection_of(pool).await?;
+        let answered = statements.execute(&mut connection, query).await;
+        if answered.as_ref().is_err_and(|trouble| !statements.can_go_on_after(trouble)) {
+            drop(Object::take(connection));
+        }
+        answered
+    }
 }
 
 impl Current {
     fn new(servers: &Servers, server: usize, max_connections: u32, generation: u64) -> Self {
-        let turns = Semaphore::new(usize::try_from(max_connections).unwrap_or(Semaphore::MAX_PERMITS));
-        Self { pool: new_pool(servers, server, max_connections), turns: Arc::new(turns), server, generation }
+        let pool = Pool::builder(Connections { servers: servers.clone(), server })
+            .max_size(usize::try_from(max_connections).unwrap_or(usize::MAX))
+            // A few that are warm, instead of all of them in turn.
+            .queue_mode(QueueMode::Lifo)
+            .build()
+            .expect("a pool without time limits of its own needs no runtime");
+        Self { pool, server, generation }
     }
 }
 
@@ -185,39 +203,19 @@ impl Login {
             let to = self.servers.options(server);
             warn!(reason, host = to.get_host(), port = to.get_port(), "all connections to the database are replaced");
             let next = Current::new(&self.servers, server, self.max_connections, generation + 1);
-            let given_up = std::mem::replace(&mut *current, next);
-            tokio::spawn(async move { drop(timeout(CLOSE_DEADLINE, given_up.pool.close()).await) });
+            std::mem::replace(&mut *current, next).pool.close();
         }
     }
 }
 
-/// A connection that was used a moment ago is taken as it is: if it has broken since, so has whatever else was under way.
-async fn still_there(connection: &mut PgConnection, idle_for: Duration) -> Result<bool, sqlx::Error> {
-    if idle_for >= TRUST {
-        connection.ping().await?;
+/// Waits for a connection that is free or new.
+async fn connection_of(pool: &Pool<Connections>) -> Result<Object<Connections>, sqlx::Error> {
+    match timeout(ACQUIRE_TIMEOUT, pool.get()).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(PoolError::Backend(trouble))) => Err(trouble),
+        Ok(Err(PoolError::Closed)) => Err(sqlx::Error::PoolClosed),
+        Ok(Err(_)) | Err(_) => Err(sqlx::Error::PoolTimedOut),
     }
-    Ok(true)
-}
-
-fn new_pool(servers: &Servers, server: usize, max_connections: u32) -> PgPool {
-    let pool = PgPoolOptions::new()
-        .max_connections(max_connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        // In place of a look at each connection that is taken, which costs a statement another round trip.
-        .test_before_acquire(false)
-        .before_acquire(|connection, used| still_there(connection, used.idle_for).boxed());
-    let pool = if servers.are_several() {
-        // It may have become a standby since it was visited.
-        pool.after_connect(|connection, _| ensure_writable(connection).boxed())
-    } else {
-        pool
-    };
-    pool.connect_lazy_with(servers.options(server).clone())
-}
-
-async fn turn(turns: Arc<Semaphore>) -> Result<OwnedSemaphorePermit, sqlx::Error> {
-    let turn = timeout(ACQUIRE_TIMEOUT, turns.acquire_owned()).await;
-    turn.ok().and_then(Result::ok).ok_or(sqlx::Error::PoolTimedOut)
 }
 
 /// Every statement of the services goes through here.
@@ -229,22 +227,8 @@ impl<'c> Executor<'c> for &Database {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let (database, running) = (self.clone(), self.begin());
-        let Current { pool, turns, generation, .. } = self.current();
-        let (statements, deadline) = (self.0.servers.statements, Instant::now() + ANSWER_DEADLINE);
-        async move {
-            let turn = database.clone().in_time(generation, deadline, turn(turns)).await?;
-            let rows = statements.fetch_many(&pool, query);
-            Ok(stream::try_unfold((rows, (turn, running)), move |(mut rows, used)| {
-                let database = database.clone();
-                async move {
-                    let row = database.in_time(generation, deadline, rows.try_next()).await?;
-                    Ok(row.map(|row| (row, (rows, used))))
-                }
-            }))
-        }
-        .try_flatten_stream()
-        .boxed()
+        let answer = self.clone().execute_in_time(query);
+        answer.map_ok(|rows| stream::iter(rows.into_iter().map(Ok))).try_flatten_stream().boxed()
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
@@ -252,19 +236,8 @@ impl<'c> Executor<'c> for &Database {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let (database, running) = (self.clone(), self.begin());
-        let Current { pool, turns, generation, .. } = self.current();
-        let statements = self.0.servers.statements;
-        async move {
-            let row = async {
-                let _turn = turn(turns).await?;
-                statements.fetch_optional(&pool, query).await
-            };
-            let answered = database.in_time(generation, Instant::now() + ANSWER_DEADLINE, row).await;
-            drop(running);
-            answered
-        }
-        .boxed()
+        let answer = self.clone().execute_in_time(query);
+        answer.map_ok(|rows| rows.into_iter().find_map(Either::right)).boxed()
     }
 
     fn prepare_with<'e>(
@@ -275,13 +248,15 @@ impl<'c> Executor<'c> for &Database {
     where
         'c: 'e,
     {
-        self.current().pool.prepare_with(sql, parameters)
+        let Current { pool, .. } = self.current();
+        async move { connection_of(&pool).await?.prepare_with(sql, parameters).await }.boxed()
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
     where
         'c: 'e,
     {
-        self.current().pool.describe(sql)
+        let Current { pool, .. } = self.current();
+        async move { connection_of(&pool).await?.describe(sql).await }.boxed()
     }
 }

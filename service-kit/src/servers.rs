@@ -140,6 +140,16 @@ pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|refusal| refusal.code().as_deref() == Some("25006"))
 }
 
+/// Whether the server does not let us in yet.
+pub(crate) fn is_starting(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(cause) => cause.kind() == io::ErrorKind::ConnectionRefused,
+        // too_many_connections, cannot_connect_now
+        sqlx::Error::Database(refusal) => refusal.code().is_some_and(|code| ["53300", "57P03"].contains(&&*code)),
+        _ => false,
+    }
+}
+
 /// Whether the server may be gone, and another one have taken its place.
 pub(crate) fn may_be_gone(error: &sqlx::Error) -> bool {
     match error {

@@ -5,11 +5,9 @@
 //! change to a connection on which somebody else has prepared another statement by that name. So both go into one
 //! transaction, at whose begin nothing is prepared. That takes four round trips instead of one.
 
-use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
-use futures_util::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream};
-use sqlx::postgres::{PgQueryResult, PgRow, Postgres};
-use sqlx::{Either, Execute, Executor, PgConnection, PgPool};
+use futures_util::TryStreamExt;
+use sqlx::postgres::{PgDatabaseError, PgQueryResult, PgRow, PgSeverity, Postgres};
+use sqlx::{Either, Execute, Executor, PgConnection};
 
 /// How statements reach the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,50 +27,27 @@ impl Statements {
         Ok(())
     }
 
-    pub(crate) fn fetch_many<'e, 'q: 'e, E: Execute<'q, Postgres> + 'q>(
+    /// Answers all of a statement's rows.
+    pub(crate) async fn execute<'q, E: Execute<'q, Postgres> + 'q>(
         self,
-        pool: &PgPool,
+        connection: &mut PgConnection,
         query: E,
-    ) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>> {
+    ) -> Result<Vec<Either<PgQueryResult, PgRow>>, sqlx::Error> {
         match self {
-            Self::Prepared => pool.fetch_many(query),
+            Self::Prepared => connection.fetch_many(query).try_collect().await,
             Self::Unprepared => {
-                let rows = in_a_transaction(pool.clone(), query).map_ok(|rows| stream::iter(rows.into_iter().map(Ok)));
-                rows.try_flatten_stream().boxed()
+                sqlx::raw_sql("begin; deallocate all").execute(&mut *connection).await?;
+                let rows = connection.fetch_many(query).try_collect().await?;
+                sqlx::raw_sql("commit").execute(&mut *connection).await?;
+                Ok(rows)
             }
         }
     }
 
-    pub(crate) fn fetch_optional<'e, 'q: 'e, E: Execute<'q, Postgres> + 'q>(
-        self,
-        pool: &PgPool,
-        query: E,
-    ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>> {
-        match self {
-            Self::Prepared => pool.fetch_optional(query),
-            Self::Unprepared => {
-                let rows = in_a_transaction(pool.clone(), query);
-                rows.map_ok(|rows| rows.into_iter().find_map(Either::right)).boxed()
-            }
-        }
+    /// Whether the connection can be used after this came of a statement: the server has only refused it, and no
+    /// transaction is open.
+    pub(crate) fn can_go_on_after(self, trouble: &sqlx::Error) -> bool {
+        let refusal = trouble.as_database_error().and_then(|refusal| refusal.try_downcast_ref::<PgDatabaseError>());
+        self == Self::Prepared && refusal.is_some_and(|refusal| refusal.severity() == PgSeverity::Error)
     }
-}
-
-async fn in_a_transaction<'q, E: Execute<'q, Postgres> + 'q>(
-    pool: PgPool,
-    query: E,
-) -> Result<Vec<Either<PgQueryResult, PgRow>>, sqlx::Error> {
-    let mut connection = pool.acquire().await?;
-    let work = async {
-        sqlx::raw_sql("begin; deallocate all").execute(&mut *connection).await?;
-        let rows = connection.fetch_many(query).try_collect().await?;
-        sqlx::raw_sql("commit").execute(&mut *connection).await?;
-        Ok(rows)
-    };
-    let done = work.await;
-    if done.is_err() {
-        // Which rolls back. When the waiting itself is given up, so is the pool with all its connections.
-        connection.close_on_drop();
-    }
-    done
 }

@@ -62,6 +62,18 @@ async fn connections_that_ended_before_the_server_was_back_are_used_by_no_statem
 }
 
 #[sqlx::test(migrations = false)]
+async fn a_statement_that_is_refused_does_not_cost_its_connection_and_one_that_ends_it_does(superuser: PgPool) {
+    let database = Database::connect_lazy(&Link::to(&superuser).await.url, 1).expect("a URL");
+    let session = async || sqlx::query_scalar::<_, i32>("select pg_backend_pid()").fetch_one(&database).await;
+    let first = session().await.expect("a connection");
+    sqlx::query("select 1 / 0").execute(&database).await.expect_err("it is refused");
+    assert_eq!(session().await.expect("the connection is there"), first);
+    let end = "select pg_terminate_backend(pg_backend_pid())";
+    sqlx::query(end).execute(&database).await.expect_err("the session ends");
+    assert_ne!(session().await.expect("another connection"), first);
+}
+
+#[sqlx::test(migrations = false)]
 async fn of_several_servers_the_one_that_takes_writes_is_found(superuser: PgPool) {
     // It lets everybody in, and answers nothing.
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -1,4 +1,5 @@
-//! Visits: how the pool of a login finds out that its server is about to stop, or that another one takes the writes.
+//! Visits: how the pool of a login finds out that its server is about to stop, or that another one takes the writes, and gets
+//! rid of connections that nothing uses.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -9,6 +10,8 @@ use super::{ACQUIRE_TIMEOUT, Current, Login};
 
 /// How long a server that is asked to stop waits for us at most.
 const VISIT_PERIOD: Duration = Duration::from_secs(5);
+/// After which a connection that nothing uses is closed.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
 /// Between two visits, however much trouble there is.
 const VISIT_PAUSE: Duration = Duration::from_millis(100);
 /// How a server turns everybody away that is about to stop, or not ready yet
@@ -30,7 +33,9 @@ impl Login {
     /// Goes to see the server, and looks for the one that takes writes if that is another by now; when to come again.
     async fn look_round(&self) -> Duration {
         let Current { pool, server, generation, .. } = self.current();
-        if pool.size() == 0 && !self.servers.are_several() {
+        // Dropped, and so closed.
+        drop(pool.retain(|_, connection| connection.last_used() < IDLE_TIMEOUT));
+        if pool.status().size == 0 && !self.servers.are_several() {
             return VISIT_PERIOD;
         }
         let Err(trouble) = in_short(self.servers.visit(server)).await else { return VISIT_PERIOD };

@@ -108,7 +108,7 @@ impl System {
     /// Leaves the database, so that it can be dropped.
     pub async fn leave(&self) {
         for login in [&self.orders.database, &self.payments.database, &self.book] {
-            login.close().await;
+            login.close();
         }
         self.database.close().await;
     }
