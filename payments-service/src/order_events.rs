@@ -34,7 +34,7 @@ pub async fn on_payment_create(app: App, batch: Vec<Envelope<PaymentCreate>>) ->
             .collect();
         held.extend(payments::name_tombstones(&app.database, &app.outbox, &entombed).await?);
     }
-    app.finding.announce(&held);
+    app.finding.announce(held.clone());
     for payment in held.values() {
         info!(order.id = %payment.order_id, payment.status = payment.status.name(),
             trace.id = trace_context::id_of(payment.traceparent.as_ref()), "a payment is held");

@@ -78,8 +78,9 @@ pub async fn pay(
     claim: Option<&Claim>,
 ) -> Result<Paid, PayError> {
     let mut attempt_id = AttemptId::generate();
+    let mut found = app.finding.find_soon_to_change(owner, order_id).await?;
     let begun = loop {
-        let payment = app.finding.find_soon(owner, order_id).await?.ok_or(PayError::NotFound)?;
+        let payment = found.ok_or(PayError::NotFound)?;
         if payment.is_being_charged(attempt_id) {
             // Our change was made, and the database's answer to it was lost.
             break payment;
@@ -97,6 +98,7 @@ pub async fn pay(
             break begun;
         }
         // Somebody else changed the payment meanwhile: look again and decide anew.
+        found = app.finding.find_soon(owner, order_id).await?;
     };
     crash_point("attempt committed, processor not asked");
     let payment = charge(app, begun, attempt_id, card).await?;

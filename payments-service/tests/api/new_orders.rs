@@ -5,7 +5,7 @@ use shared_events::ids::OrderId;
 use sqlx::PgPool;
 use std::sync::Arc;
 
-use crate::helpers::{APPROVED, TestApp, create, old_order};
+use crate::helpers::{APPROVED, DECLINED, TestApp, create, old_order};
 
 /// Looks for the payment of an order that is too old to wait for; comes back when that was answered.
 ///
@@ -68,4 +68,31 @@ async fn an_order_that_never_comes_is_not_found_in_the_end(database: PgPool) {
     let service = TestApp::start(database).await;
     let answer = service.get(&format!("/api/payments/{}", OrderId::generate())).await;
     answer.expect_problem(StatusCode::NOT_FOUND, "payment_not_found");
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_payment_that_another_replica_holds_is_found_too(database: PgPool) {
+    let (service, other) = (TestApp::start(database.clone()).await, TestApp::start(database).await);
+    for _ in 0..20 {
+        let (read, paid) = (OrderId::generate(), OrderId::generate());
+        other.hear_create(vec![create(read), create(paid)]).await;
+        assert_eq!(service.status(read).await, "pending");
+        service.pay(paid, APPROVED).await.expect(StatusCode::OK);
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn what_another_replica_has_done_with_a_payment_since_it_was_held_counts(database: PgPool) {
+    let (service, other) = (TestApp::start(database.clone()).await, TestApp::start(database).await);
+    let (paid, cancelled, declined) = (OrderId::generate(), OrderId::generate(), OrderId::generate());
+    service.hear_create(vec![create(paid), create(cancelled), create(declined)]).await;
+    other.pay(paid, APPROVED).await.expect(StatusCode::OK);
+    other.hear_cancel(vec![cancelled]).await;
+    other.pay(declined, DECLINED).await.expect_problem(StatusCode::PAYMENT_REQUIRED, "card_declined");
+    service.pay(paid, APPROVED).await.expect_problem(StatusCode::CONFLICT, "payment_already_paid");
+    service.pay(cancelled, APPROVED).await.expect_problem(StatusCode::CONFLICT, "payment_cancelled");
+    assert_eq!(service.pay(declined, APPROVED).await.expect(StatusCode::OK)["attempts"], 2);
+    let statuses = [service.status(paid).await, service.status(cancelled).await, service.status(declined).await];
+    assert_eq!(statuses, ["paid", "cancelled", "paid"]);
+    assert_eq!(service.book(paid).await, ["approved"]);
 }
