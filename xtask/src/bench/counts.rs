@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::books::Left;
+use super::wrk::{Outcome, Script};
 
 /// One kind of load, summed over its repeats.
 #[derive(Default)]
@@ -27,6 +28,19 @@ pub(crate) struct Told {
     pub(crate) refusals: u64,
     pub(crate) failures: u64,
     pub(crate) cut_off: u64,
+}
+
+impl Told {
+    /// What `wrk` was told on so many connections.
+    pub(crate) fn by(outcome: &Outcome, script: Script, connections: u32) -> Self {
+        Self {
+            accepted: if matches!(script, Script::Saga) { outcome.created } else { outcome.granted() },
+            paid: outcome.paid,
+            refusals: outcome.refusals,
+            failures: outcome.failures,
+            cut_off: connections.into(),
+        }
+    }
 }
 
 #[derive(Default)]

@@ -1,5 +1,7 @@
 //! (d) How long a client waits for what follows, at half of the highest rates that were accepted.
 
+use std::panic::resume_unwind;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -9,18 +11,22 @@ use super::counts::Told;
 use super::figures::{Section, Unit};
 use super::latencies::Latencies;
 use super::meter::{Meter, Target};
-use super::wrk::Script;
+use super::wrk::{Pace, Script};
 use super::{creates, sagas, steady};
 
-/// Half of what a service works on at a time.
-pub(super) const CONNECTIONS: usize = 512;
-/// So many orders a second are watched to their end; to watch all would be another load.
-const WATCHED_PER_SECOND: f64 = 200.0;
+/// For the load: more than are under way at half of it.
+const CONNECTIONS: u32 = 256;
+/// So many orders a second are watched, and are a part of the load. Who watches costs several times what the load does.
+const WATCHED_PER_SECOND: f64 = 100.0;
+/// More than are under way at a time.
+const WATCHERS: usize = 64;
+/// So that a hundredth of what is watched is more than a few.
+const LENGTHS: u32 = 2;
 
-/// One order at a fixed rate: how long its answer took since it was due, and how long what was watched.
-struct Timed {
+/// An order that was watched: how long its answer took since it was due, and how long what followed.
+struct Watched {
     answered: Duration,
-    watched: Option<Duration>,
+    followed: Duration,
 }
 
 pub(crate) fn measure(meter: &mut Meter, target: &Target) -> Result<()> {
@@ -36,53 +42,65 @@ pub(crate) fn measure(meter: &mut Meter, target: &Target) -> Result<()> {
 
 fn creates_at_half_load(meter: &mut Meter, target: &Target) -> Result<()> {
     let rate = half(meter, ACCEPTED);
-    let timed = at_rate(meter, target, "create at half load", Script::Create, rate)?;
-    record(meter, "create at half load", timed.iter().map(|timed| timed.answered));
-    record(meter, VISIBLE_P99.trim_end_matches(", p99"), timed.iter().filter_map(|timed| timed.watched));
+    let watched = at_rate(meter, target, "create at half load", Script::Create, rate)?;
+    record(meter, "create at half load", watched.iter().map(|order| order.answered));
+    record(meter, VISIBLE_P99.trim_end_matches(", p99"), watched.iter().map(|order| order.followed));
     Ok(())
 }
 
 fn sagas_at_half_load(meter: &mut Meter, target: &Target) -> Result<()> {
     let rate = half(meter, SAGAS);
-    let timed = at_rate(meter, target, "sagas at half load", Script::Saga, rate)?;
-    record(meter, "create and pay at half load", timed.iter().map(|timed| timed.answered));
-    record(meter, "from paid to the confirmed order", timed.iter().filter_map(|timed| timed.watched));
+    let watched = at_rate(meter, target, "sagas at half load", Script::Saga, rate)?;
+    record(meter, "create and pay at half load", watched.iter().map(|order| order.answered));
+    record(meter, "from paid to the confirmed order", watched.iter().map(|order| order.followed));
     Ok(())
 }
 
-/// At least one a second: a system that accepts nothing is still asked.
+/// A system that accepts hardly anything is still asked.
 fn half(meter: &Meter, rate: &str) -> f64 {
-    (meter.figures.last(rate).unwrap_or_default() / 2.0).max(1.0)
+    (meter.figures.last(rate).unwrap_or_default() / 2.0).max(2.0 * WATCHED_PER_SECOND)
 }
 
-fn at_rate(meter: &mut Meter, target: &Target, name: &str, script: Script, rate: f64) -> Result<Vec<Timed>> {
+/// So many orders a second, those included that are watched.
+#[expect(clippy::cast_precision_loss, reason = "no run has so many orders")]
+fn at_rate(meter: &mut Meter, target: &Target, name: &str, script: Script, rate: f64) -> Result<Vec<Watched>> {
     let began = target.books.now()?;
-    let watched = Watched::of(rate);
+    let length = meter.scale.length * LENGTHS;
     let is_saga = matches!(script, Script::Saga);
-    let timed =
-        steady::run(&target.state.gateway, CONNECTIONS, rate, meter.scale.length, &async |client, number, due| {
-            let order = client.create(None).await?;
-            if is_saga {
-                client.pay(&order, None).await?;
-            }
-            let answered = Instant::now();
-            if watched.includes(number) {
-                if is_saga {
-                    client.wait_until_confirmed(&order).await?;
-                } else {
-                    client.see_payment(&order).await?;
-                }
-            }
-            let watched = watched.includes(number).then(|| answered.elapsed());
-            Ok(Timed { answered: answered - due, watched })
-        })?;
+    let requests = (rate - WATCHED_PER_SECOND) * if is_saga { 2.0 } else { 1.0 };
+    let (wrk, gateway) = (&meter.wrk, &target.state.gateway);
+    let (outcome, watched) = thread::scope(|scope| {
+        let load = scope.spawn(|| wrk.run(gateway, script, Pace::PerSecond(requests), CONNECTIONS, length));
+        let watched = watch(gateway, length, script);
+        (load.join().unwrap_or_else(|panic| resume_unwind(panic)), watched)
+    });
+    let (outcome, watched) = (outcome?, watched?);
     target.books.wait_for_quiet()?;
     let left = target.books.left_since(&began)?;
-    let accepted = timed.len() as u64;
-    let paid = if is_saga { accepted } else { 0 };
-    meter.counts.add(name, &Told { accepted, paid, ..Told::default() }, &left);
+    let mut told = Told::by(&outcome, script, CONNECTIONS);
+    told.accepted += watched.len() as u64;
+    told.paid += if is_saga { watched.len() as u64 } else { 0 };
+    meter.counts.add(name, &told, &left);
+    meter.record(Section::Latency, name, Unit::PerSecond, told.accepted as f64 / length.as_secs_f64());
     target.books.settle()?;
-    Ok(timed)
+    Ok(watched)
+}
+
+fn watch(gateway: &str, length: Duration, script: Script) -> Result<Vec<Watched>> {
+    let is_saga = matches!(script, Script::Saga);
+    steady::run(gateway, WATCHERS, WATCHED_PER_SECOND, length, &async |client, _, due| {
+        let order = client.create(None).await?;
+        if is_saga {
+            client.pay(&order, None).await?;
+        }
+        let answered = Instant::now();
+        if is_saga {
+            client.wait_until_confirmed(&order).await?;
+        } else {
+            client.see_payment(&order).await?;
+        }
+        Ok(Watched { answered: answered - due, followed: answered.elapsed() })
+    })
 }
 
 fn record(meter: &mut Meter, name: &str, times: impl Iterator<Item = Duration>) {
@@ -91,19 +109,5 @@ fn record(meter: &mut Meter, name: &str, times: impl Iterator<Item = Duration>) 
         if let Some(time) = latencies.percentile(percent) {
             meter.record(Section::Latency, format!("{name}, p{percent}"), Unit::Milliseconds, time);
         }
-    }
-}
-
-/// Every so manieth order.
-struct Watched(usize);
-
-impl Watched {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
-    fn of(rate: f64) -> Self {
-        Self((rate / WATCHED_PER_SECOND).ceil().max(1.0) as usize)
-    }
-
-    fn includes(&self, number: usize) -> bool {
-        number.is_multiple_of(self.0)
     }
 }

@@ -7,7 +7,7 @@ use super::figures::{Section, Unit};
 use super::gateway::Gateway;
 use super::meter::{Meter, Target};
 use super::pgbench;
-use super::wrk::Script;
+use super::wrk::{Pace, Script};
 
 const CLIENTS: [u32; 4] = [1, 4, 16, 64];
 const CONNECTIONS: u32 = 64;
@@ -39,7 +39,7 @@ fn of_postgres(meter: &mut Meter, target: &Target) -> Result<()> {
 /// The gateway, in front of a handler that does nothing.
 fn of_nginx(meter: &mut Meter, target: &Target) -> Result<()> {
     let gateway = Gateway::start(&target.dir, &target.state)?;
-    let outcome = meter.wrk.run(&gateway.url, Script::Create, CONNECTIONS, meter.scale.length)?;
+    let outcome = meter.wrk.run(&gateway.url, Script::Create, Pace::Unlimited, CONNECTIONS, meter.scale.length)?;
     meter.record(Section::Limits, NGINX, Unit::PerSecond, outcome.granted_per_second());
     Ok(())
 }

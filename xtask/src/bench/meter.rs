@@ -9,7 +9,7 @@ use super::books::{Books, Left};
 use super::counts::{Counts, Told};
 use super::cpu::{self, Spent};
 use super::figures::{Figures, Section, Unit, short};
-use super::wrk::{Outcome, Script, Wrk};
+use super::wrk::{Outcome, Pace, Script, Wrk};
 use crate::print;
 use crate::state::State;
 
@@ -77,7 +77,7 @@ impl Meter {
 
     /// Connections are opened, statements prepared, files grown.
     pub(crate) fn warm_up(&mut self, target: &Target) -> Result<()> {
-        self.wrk.run(&target.state.gateway, Script::Saga, 16, self.scale.warm_up)?;
+        self.wrk.run(&target.state.gateway, Script::Saga, Pace::Unlimited, 16, self.scale.warm_up)?;
         target.books.settle()
     }
 
@@ -85,20 +85,12 @@ impl Meter {
     pub(crate) fn load(&mut self, target: &Target, name: &str, script: Script, connections: u32) -> Result<Loaded> {
         let began = target.books.now()?;
         let (before, children_before) = (Spent::so_far(&target.state), cpu::of_ended_children()?);
-        let outcome = self.wrk.run(&target.state.gateway, script, connections, self.scale.length)?;
+        let outcome = self.wrk.run(&target.state.gateway, script, Pace::Unlimited, connections, self.scale.length)?;
         let generator = ("load generator".to_owned(), cpu::of_ended_children()? - children_before);
         target.books.wait_for_quiet()?;
         let cpu = Spent::so_far(&target.state).since(&before).chain([generator]).collect();
         let left = target.books.left_since(&began)?;
-        let accepted = if matches!(script, Script::Saga) { outcome.created } else { outcome.granted() };
-        let told = Told {
-            accepted,
-            paid: outcome.paid,
-            refusals: outcome.refusals,
-            failures: outcome.failures,
-            cut_off: connections.into(),
-        };
-        self.counts.add(name, &told, &left);
+        self.counts.add(name, &Told::by(&outcome, script, connections), &left);
         target.books.settle()?;
         Ok(Loaded { outcome, left, cpu })
     }

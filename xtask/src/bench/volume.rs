@@ -9,10 +9,9 @@ use anyhow::{Context, Result, ensure};
 use super::bars::{LOOKUP_P99_EMPTY, LOOKUP_P99_FEW, LOOKUP_P99_LARGE, LOOKUP_P99_MILLION, LOOKUPS_EMPTY};
 use super::figures::{Section, Unit};
 use super::latencies::Latencies;
-use super::latency;
 use super::meter::{Meter, Target};
 use super::steady;
-use super::wrk::Script;
+use super::wrk::{Pace, Script};
 use crate::{postgres, print, probe};
 
 const LOOKUP: &str = "order lookup";
@@ -21,6 +20,8 @@ const FILL: &str = include_str!("fill.sql");
 /// So many in one transaction: `fill.sql` keeps them in a temporary table meanwhile.
 const PIECE: u64 = 500_000;
 const CONNECTIONS: u32 = 64;
+/// Half of what a service works on at a time.
+const CONNECTIONS_AT_HALF_LOAD: usize = 512;
 /// The users whose orders are read, as `fill.sql` names them.
 const READERS: u8 = 10;
 /// How many different ones.
@@ -69,7 +70,13 @@ pub(crate) fn measure(meter: &mut Meter, target: &Target, level: Level) -> Resul
     let lookups = requests(meter, target, "lookups", "/api/orders/' || id || '")?;
     let pages = requests(meter, target, "pages", "/api/orders?limit=20")?;
     for (what, file) in [(PAGE, &pages), (LOOKUP, &lookups)] {
-        let outcome = meter.wrk.run(&target.state.gateway, Script::Read(file), CONNECTIONS, meter.scale.length)?;
+        let outcome = meter.wrk.run(
+            &target.state.gateway,
+            Script::Read(file),
+            Pace::Unlimited,
+            CONNECTIONS,
+            meter.scale.length,
+        )?;
         ensure!(outcome.refusals == 0, "{what}: {} were refused", outcome.refusals);
         let name = format!("{what} at {CONNECTIONS} connections, {}", level.name);
         meter.record(Section::Volume, &name, Unit::PerSecond, outcome.granted_per_second());
@@ -96,7 +103,7 @@ fn lookups_at_half_load(meter: &mut Meter, target: &Target, level: Level, lookup
     let requests: Vec<_> = text.lines().filter_map(|line| line.split_once(' ')).collect();
     let times = steady::run(
         &target.state.gateway,
-        latency::CONNECTIONS,
+        CONNECTIONS_AT_HALF_LOAD,
         rate,
         meter.scale.length,
         &async |client, number, due| {

@@ -1,4 +1,5 @@
-//! Load as fast as it is answered, from `wrk`: a known tool that costs little of the cores it shares with the system.
+//! Load from `wrk`, as fast as it is answered or at a fixed rate: a known tool that costs little of the cores it shares with
+//! the system.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 const REPORT: &str = include_str!("report.lua");
+const PACE: &str = include_str!("pace.lua");
 /// Longer than a service lets a request wait.
 const TIMEOUT: &str = "20s";
 
@@ -19,6 +21,15 @@ pub(crate) enum Script<'a> {
     Saga,
     /// The requests of a file, a path and a token on each line.
     Read(&'a Path),
+}
+
+/// How fast to ask.
+#[derive(Clone, Copy)]
+pub(crate) enum Pace {
+    /// Each connection as soon as it was answered.
+    Unlimited,
+    /// So many requests a second, at random moments, as long as there is a connection for each.
+    PerSecond(f64),
 }
 
 /// The generator, and where it may write.
@@ -56,10 +67,26 @@ impl Script<'_> {
     }
 }
 
+impl Pace {
+    fn text(self) -> String {
+        match self {
+            Self::Unlimited => String::new(),
+            Self::PerSecond(rate) => format!("local per_second = {rate}\n{PACE}"),
+        }
+    }
+}
+
 impl Wrk {
-    pub(crate) fn run(&self, gateway: &str, script: Script, connections: u32, length: Duration) -> Result<Outcome> {
+    pub(crate) fn run(
+        &self,
+        gateway: &str,
+        script: Script,
+        pace: Pace,
+        connections: u32,
+        length: Duration,
+    ) -> Result<Outcome> {
         let file = self.dir.join("load.lua");
-        fs::write(&file, format!("{}\n{REPORT}", script.text()))?;
+        fs::write(&file, [script.text(), &pace.text(), REPORT].join("\n"))?;
         let mut command = Command::new(&self.program);
         command.args(["-t1", &format!("-c{connections}"), &format!("-d{}s", length.as_secs()), "--timeout", TIMEOUT]);
         command.arg("-s").arg(&file).arg(gateway);
