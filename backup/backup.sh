@@ -12,8 +12,6 @@ set -euo pipefail
 umask 077
 folder=${BACKUP_FOLDER:-/backup}
 temporary=${TMPDIR:-/tmp}
-# What PostgreSQL gives each file of the log.
-segment=16777216
 
 fail() {
     echo "$*" >&2
@@ -80,7 +78,7 @@ begin() {
 }
 
 stream() {
-    local kept
+    local kept segment
     alone
     # What the server was told not to keep any longer (max_slot_wal_keep_size) is missing.
     ask "select from pg_replication_slots, pg_drop_replication_slot(slot_name)
@@ -89,7 +87,8 @@ stream() {
     if [[ $kept != "$(known_server)" ]]; then begin; fi
     compgen -G "$folder/base/2*" >/dev/null || make
     # A file that was being made when the disk was full has nothing in it yet.
-    find "$folder/log" -name '*.partial' ! -size ${segment}c -delete
+    segment=$(ask "select setting from pg_settings where name = 'wal_segment_size'")
+    find "$folder/log" -name '*.partial' ! -size "${segment}c" -delete
     # Without a loop, so that a server that was restored meanwhile is not taken for the same.
     exec pg_receivewal --directory="$folder/log" --slot=archive --synchronous --status-interval=1 --no-loop 9>&-
 }
@@ -175,8 +174,9 @@ restore() {
 
 # Brings PostgreSQL a file of the log, or tells that there is none. What is there and cannot be read is not the end of it.
 fetch() {
-    local file
+    local file segment
     # What was being written last has another name, and nothing in it yet if it is not whole.
+    segment=$(pg_controldata | sed -n 's/^Bytes per WAL segment: *//p')
     file=$(find "$1" -name "$2" -o -name "$2.partial" -size "${segment}c" | sort | head -n 1) || exit 255
     [[ -n $file ]] || exit 1
     cp "$file" "$3" || exit 255
