@@ -17,11 +17,11 @@ use super::{creates, sagas, steady};
 /// For the load: more than are under way at half of it.
 const CONNECTIONS: u32 = 256;
 /// So many orders a second are watched, and are a part of the load. Who watches costs several times what the load does.
-const WATCHED_PER_SECOND: f64 = 100.0;
+pub(super) const WATCHED_PER_SECOND: f64 = 100.0;
 /// More than are under way at a time.
-const WATCHERS: usize = 64;
+pub(super) const WATCHERS: usize = 64;
 /// So that a hundredth of what is watched is more than a few.
-const LENGTHS: u32 = 2;
+pub(super) const LENGTHS: u32 = 2;
 
 /// An order that was watched: how long its answer took since it was due, and how long what followed.
 struct Watched {
