@@ -78,20 +78,26 @@ impl Finding {
     pub async fn find_soon(&self, owner: &UserId, order_id: OrderId) -> Result<Option<Payment>, Problem> {
         let is_theirs = |payment: &Payment| payment.created_by.as_ref() == Some(owner);
         let (started, age) = (Instant::now(), age(order_id));
-        let mut pause = LOOK_AGAIN.0;
+        let is_younger = |limit| age.is_some_and(|age| age <= limit);
         // From before the first look, so that nothing is missed.
         let mut news = self.news.subscribe();
-        let mut is_early = age.is_some_and(|age| age < EARLY) && self.held_lately(order_id).is_none();
-        loop {
-            if !std::mem::take(&mut is_early) {
-                let payment = self.looking.submit_or_refuse(order_id).await?.filter(is_theirs);
-                let is_new = age.is_some_and(|age| age <= NEW_ORDER_AGE);
-                if payment.is_some() || !is_new || started.elapsed() >= PATIENCE {
-                    return Ok(payment);
-                }
-            }
+        let mut told = async |pause| {
             let told = timeout(pause, told_of(&mut news, order_id)).await;
-            if let Some(payment) = told.unwrap_or_default().filter(is_theirs) {
+            told.unwrap_or_default().filter(is_theirs)
+        };
+        let mut pause = LOOK_AGAIN.0;
+        if is_younger(EARLY)
+            && self.held_lately(order_id).is_none()
+            && let Some(payment) = told(pause).await
+        {
+            return Ok(Some(payment));
+        }
+        loop {
+            let payment = self.looking.submit_or_refuse(order_id).await?.filter(is_theirs);
+            if payment.is_some() || !is_younger(NEW_ORDER_AGE) || started.elapsed() >= PATIENCE {
+                return Ok(payment);
+            }
+            if let Some(payment) = told(pause).await {
                 return Ok(Some(payment));
             }
             pause = (pause * 2).min(LOOK_AGAIN.1);
