@@ -7,21 +7,22 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::bars::{ACCEPTED, SAGAS, VISIBLE_P99};
+use super::client::Client;
 use super::counts::Told;
 use super::figures::{Section, Unit};
 use super::latencies::Latencies;
 use super::meter::{Meter, Target};
-use super::wrk::{Pace, Script};
+use super::wrk::{Outcome, Pace, Script};
 use super::{creates, sagas, steady};
 
 /// For the load: more than are under way at half of it.
 const CONNECTIONS: u32 = 256;
-/// So many orders a second are watched, and are a part of the load. Who watches costs several times what the load does.
-pub(super) const WATCHED_PER_SECOND: f64 = 100.0;
+/// So many a second are watched, and are a part of the load. Who watches costs several times what the load does.
+const WATCHED_PER_SECOND: f64 = 100.0;
 /// More than are under way at a time.
-pub(super) const WATCHERS: usize = 64;
+const WATCHERS: usize = 64;
 /// So that a hundredth of what is watched is more than a few.
-pub(super) const LENGTHS: u32 = 2;
+const LENGTHS: u32 = 2;
 
 /// An order that was watched: how long its answer took since it was due, and how long what followed.
 struct Watched {
@@ -56,39 +57,16 @@ fn sagas_at_half_load(meter: &mut Meter, target: &Target) -> Result<()> {
     Ok(())
 }
 
-/// A system that accepts hardly anything is still asked.
 fn half(meter: &Meter, rate: &str) -> f64 {
-    (meter.figures.last(rate).unwrap_or_default() / 2.0).max(2.0 * WATCHED_PER_SECOND)
+    meter.figures.last(rate).unwrap_or_default() / 2.0
 }
 
 /// So many orders a second, those included that are watched.
 #[expect(clippy::cast_precision_loss, reason = "no run has so many orders")]
 fn at_rate(meter: &mut Meter, target: &Target, name: &str, script: Script, rate: f64) -> Result<Vec<Watched>> {
     let began = target.books.now()?;
-    let length = meter.scale.length * LENGTHS;
     let is_saga = matches!(script, Script::Saga);
-    let requests = (rate - WATCHED_PER_SECOND) * if is_saga { 2.0 } else { 1.0 };
-    let (wrk, gateway) = (&meter.wrk, &target.state.gateway);
-    let (outcome, watched) = thread::scope(|scope| {
-        let load = scope.spawn(|| wrk.run(gateway, script, Pace::PerSecond(requests), CONNECTIONS, length));
-        let watched = watch(gateway, length, script);
-        (load.join().unwrap_or_else(|panic| resume_unwind(panic)), watched)
-    });
-    let (outcome, watched) = (outcome?, watched?);
-    target.books.wait_for_quiet()?;
-    let left = target.books.left_since(&began)?;
-    let mut told = Told::by(&outcome, script, CONNECTIONS);
-    told.accepted += watched.len() as u64;
-    told.paid += if is_saga { watched.len() as u64 } else { 0 };
-    meter.counts.add(name, &told, &left);
-    meter.record(Section::Latency, name, Unit::PerSecond, told.accepted as f64 / length.as_secs_f64());
-    target.books.settle()?;
-    Ok(watched)
-}
-
-fn watch(gateway: &str, length: Duration, script: Script) -> Result<Vec<Watched>> {
-    let is_saga = matches!(script, Script::Saga);
-    steady::run(gateway, WATCHERS, WATCHED_PER_SECOND, length, &async |client, _, due| {
+    let (outcome, watched) = under_load(meter, target, script, rate, &async |client, _, due| {
         let order = client.create(None).await?;
         if is_saga {
             client.pay(&order, None).await?;
@@ -100,7 +78,40 @@ fn watch(gateway: &str, length: Duration, script: Script) -> Result<Vec<Watched>
             client.see_payment(&order).await?;
         }
         Ok(Watched { answered: answered - due, followed: answered.elapsed() })
-    })
+    })?;
+    target.books.wait_for_quiet()?;
+    let left = target.books.left_since(&began)?;
+    let mut told = Told::by(&outcome, script, CONNECTIONS);
+    told.accepted += watched.len() as u64;
+    told.paid += if is_saga { watched.len() as u64 } else { 0 };
+    meter.counts.add(name, &told, &left);
+    meter.record(Section::Latency, name, Unit::PerSecond, told.accepted as f64 / length(meter).as_secs_f64());
+    target.books.settle()?;
+    Ok(watched)
+}
+
+/// Has `act` done a hundred times a second while `wrk` makes the rest of the load: what `wrk` was told, and what `act` came
+/// to each time. A system that accepts hardly anything is still asked.
+pub(super) fn under_load<T>(
+    meter: &Meter,
+    target: &Target,
+    script: Script,
+    rate: f64,
+    act: &impl AsyncFn(&mut Client, usize, Instant) -> Result<T>,
+) -> Result<(Outcome, Vec<T>)> {
+    let (wrk, gateway, length) = (&meter.wrk, &target.state.gateway, length(meter));
+    let requests_each = if matches!(script, Script::Saga) { 2.0 } else { 1.0 };
+    let pace = Pace::PerSecond((rate - WATCHED_PER_SECOND).max(WATCHED_PER_SECOND) * requests_each);
+    let (load, watched) = thread::scope(|scope| {
+        let load = scope.spawn(|| wrk.run(gateway, script, pace, CONNECTIONS, length));
+        let watched = steady::run(gateway, WATCHERS, WATCHED_PER_SECOND, length, act);
+        (load.join().unwrap_or_else(|panic| resume_unwind(panic)), watched)
+    });
+    Ok((load?, watched?))
+}
+
+fn length(meter: &Meter) -> Duration {
+    meter.scale.length * LENGTHS
 }
 
 fn record(meter: &mut Meter, name: &str, times: impl Iterator<Item = Duration>) {

@@ -1,9 +1,7 @@
 //! (e) The same reads and creates with hardly any orders in the tables, and with millions.
 
 use std::fs;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -11,9 +9,8 @@ use anyhow::{Context, Result, ensure};
 use super::bars::{LOOKUP_P99_EMPTY, LOOKUP_P99_FEW, LOOKUP_P99_LARGE, LOOKUP_P99_MILLION, LOOKUPS_EMPTY};
 use super::figures::{Section, Unit};
 use super::latencies::Latencies;
-use super::latency::{LENGTHS, WATCHED_PER_SECOND, WATCHERS};
+use super::latency;
 use super::meter::{Meter, Target};
-use super::steady;
 use super::wrk::{Pace, Script};
 use crate::{postgres, print, probe};
 
@@ -23,8 +20,6 @@ const FILL: &str = include_str!("fill.sql");
 /// So many in one transaction: `fill.sql` keeps them in a temporary table meanwhile.
 const PIECE: u64 = 500_000;
 const CONNECTIONS: u32 = 64;
-/// More than are under way at half load.
-const CONNECTIONS_AT_HALF_LOAD: u32 = 256;
 /// The users whose orders are read, as `fill.sql` names them.
 const READERS: u8 = 10;
 /// How many different ones.
@@ -104,20 +99,13 @@ fn lookups_at_half_load(meter: &mut Meter, target: &Target, level: Level, lookup
     let rate = most.context("lookups were not measured on empty tables")? / 2.0;
     let text = fs::read_to_string(lookups)?;
     let requests: Vec<_> = text.lines().filter_map(|line| line.split_once(' ')).collect();
-    let (gateway, length, wrk) = (&target.state.gateway, meter.scale.length * LENGTHS, &meter.wrk);
-    let (load, times) = thread::scope(|scope| {
-        let pace = Pace::PerSecond((rate - WATCHED_PER_SECOND).max(WATCHED_PER_SECOND));
-        let load = scope.spawn(move || wrk.run(gateway, Script::Read(lookups), pace, CONNECTIONS_AT_HALF_LOAD, length));
-        let times = steady::run(gateway, WATCHERS, WATCHED_PER_SECOND, length, &async |client, number, due| {
-            let (path, token) = requests[number % requests.len()];
-            client.read(path, token).await?;
-            Ok(due.elapsed())
-        });
-        (load.join().unwrap_or_else(|panic| resume_unwind(panic)), times)
-    });
-    let refusals = load?.refusals;
-    ensure!(refusals == 0, "{LOOKUP} at half load: {refusals} were refused");
-    let times = times?;
+    let load = Script::Read(lookups);
+    let (outcome, times) = latency::under_load(meter, target, load, rate, &async |client, number, due| {
+        let (path, token) = requests[number % requests.len()];
+        client.read(path, token).await?;
+        Ok(due.elapsed())
+    })?;
+    ensure!(outcome.refusals == 0, "{LOOKUP} at half load: {} were refused", outcome.refusals);
     let latencies = Latencies::of(times);
     let name = level.lookup_p99.trim_end_matches(", p99");
     for (percent, name) in [(50, format!("{name}, p50")), (99, level.lookup_p99.to_owned())] {
