@@ -12,8 +12,8 @@
 //! Where the URL names several servers, one of them takes writes, and which that is may change at any time. The visitor
 //! finds it, at once when a statement had trouble, and the connections are replaced by new ones to that server.
 //!
-//! No transaction is ever left open by that, since every unit of work is a single statement ([`crate::unprepared`] closes
-//! its connection).
+//! No transaction is ever left open by that, since every unit of work is a single statement; one of
+//! [`crate::unprepared`] ends with its connection.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
