@@ -32,7 +32,9 @@ pub(crate) const SERVERS: [&str; 2] = ["postgres", "postgres-2"];
 /// server's URL, and then what to run.
 ///
 /// While it runs as the primary it holds a lock, whose file nobody closes: who has taken that lock and named another
-/// server in the note knows that no primary is left. A standby that lost what it would need next is cloned anew.
+/// server in the note knows that no primary is left. Who was the primary may have what the other one never had: it is taken
+/// back to where they last were the same and follows from there. If the other one has no longer all that was written since,
+/// or that is not possible, it is cloned anew.
 const SCRIPT: &str = r#"
 set -eu
 name=$1 slot=$2 note=$3 data=$4 other=$5
@@ -45,6 +47,13 @@ clone() {
     touch "$data.unfinished/standby.signal"
     rm -rf "$data"
     mv "$data.unfinished" "$data"
+}
+# What it has to go on from is in the file of the log that the label names; files are removed in their order, whatever
+# timeline (the first eight digits of the name) they are of.
+can_go_on() {
+    next=$(sed -n 's/^START WAL LOCATION: .* (file \([0-9A-F]*\))$/\1/p' "$data/backup_label")
+    [ -n "$next" ] && [ "$(ask -c "select min(substr(name, 9)) <= substr('$next', 9) from pg_ls_waldir()
+        where name ~ '^[0-9A-F]{24}$'")" = t ]
 }
 exec 9<"$note.lock"
 flock --shared 9
@@ -63,7 +72,7 @@ echo "waiting for the primary"
 until [ "$(ask -c 'select pg_is_in_recovery()')" = f ] && ask -c checkpoint -c "$make_slot" >/dev/null; do
     sleep 0.2
 done
-if [ -e "$data/PG_VERSION" ] && pg_rewind --target-pgdata="$data" --source-server="$other"; then
+if [ -e "$data/PG_VERSION" ] && pg_rewind --target-pgdata="$data" --source-server="$other" && can_go_on; then
     touch "$data/standby.signal"
 else
     clone
@@ -177,11 +186,14 @@ fn following(server: Server, note: &Note, other: &str) -> Result<Part> {
     Ok(part)
 }
 
-/// What is not on the command line: an operator may have to take it back with `alter system`, or `pg_rewind` needs it.
+/// What is not on the command line: an operator may want it otherwise (`alter system`), or `pg_rewind` needs it. No slot
+/// keeps the log yet for who was the primary a moment ago; what a rewind needs goes back to the checkpoint before that.
 fn hold_to_standby(data: &Path) -> Result<()> {
     let settings = data.join("postgresql.conf");
     let [first, second] = SERVERS;
-    let lines = format!("synchronous_standby_names = 'ANY 1 (\"{first}\", \"{second}\")'\nwal_log_hints = on\n");
+    let lines = format!(
+        "synchronous_standby_names = 'ANY 1 (\"{first}\", \"{second}\")'\nwal_log_hints = on\nwal_keep_size = 1GB\n"
+    );
     if !fs::read_to_string(&settings)?.contains(&lines) {
         OpenOptions::new().append(true).open(&settings)?.write_all(lines.as_bytes())?;
     }

@@ -38,6 +38,32 @@ fn a_standby_takes_over_under_load_and_nothing_that_was_answered_is_lost() {
     }
 }
 
+/// A server that was the primary may have to take back what the other one never had, and then needs what that one has
+/// written since. It waits here, for a slot, until the log has gone on.
+#[test]
+fn who_was_the_primary_comes_back_however_far_the_log_has_gone_on() {
+    let name = "left-behind-stack";
+    let stack = OwnStack::start_with_standby(name);
+    let before = stack.once_all_run();
+    let load = Load::of(&User::demo().at(&before.gateway));
+    load.goes_on();
+    replace_and_write_on(&stack, name, ["postgres", "postgres-2"]);
+    load.goes_on();
+    assert_eq!(roles(&stack.once_all_run()), ["standby", "primary"]);
+    assert!(stack.log("postgres").contains("pg_rewind: Done!"), "it was rewound");
+
+    let next = address(&stack.now(), "postgres");
+    database::execute(&next, "alter system set wal_keep_size = 0");
+    database::execute(&next, "select pg_reload_conf()");
+    replace_and_write_on(&stack, name, ["postgres-2", "postgres"]);
+    load.goes_on();
+    let after = stack.once_all_run();
+    assert_eq!(roles(&after), ["primary", "standby"]);
+    assert_eq!(stack.log("postgres-2").matches("cloning the primary").count(), 2, "at first, and now");
+
+    load.finish_and_compare(&after.postgres);
+}
+
 #[test]
 fn without_its_standby_the_primary_answers_no_write_until_it_is_back_or_an_operator_lets_go() {
     let stack = OwnStack::start_with_standby("lone-primary-stack");
@@ -79,6 +105,24 @@ fn promote(name: &str) {
     let output = Command::new(stack::xtask()).args(["promote", "--dir"]).arg(folder).output();
     let output = output.expect("xtask can be run");
     assert!(output.status.success(), "{output:?}");
+}
+
+/// The first has to wait for a slot of the other one, which is promoted and fills several files of its log meanwhile.
+#[track_caller]
+fn replace_and_write_on(stack: &OwnStack, name: &str, [old, new]: [&str; 2]) {
+    let new = address(&stack.now(), new);
+    let free = "generate_series(1, current_setting('max_replication_slots')::integer
+        - (select count(*)::integer from pg_replication_slots)) taken";
+    let slot = "pg_create_physical_replication_slot('taken_' || taken)";
+    database::execute(&new, &format!("select {slot} from {free}"));
+    stack.now().process(old).kill();
+    promote(name);
+    for _ in 0..5 {
+        database::execute(&new, "select pg_logical_emit_message(false, '', ''); select pg_switch_wal()");
+        database::execute(&new, "checkpoint");
+    }
+    let taken = "from pg_replication_slots where starts_with(slot_name, 'taken_')";
+    database::execute(&new, &format!("select pg_drop_replication_slot(slot_name) {taken}"));
 }
 
 /// What the two servers are.

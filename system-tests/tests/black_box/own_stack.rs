@@ -95,6 +95,13 @@ impl OwnStack {
         &self.dir
     }
 
+    /// What a process has written so far.
+    #[track_caller]
+    pub fn log(&self, name: &str) -> String {
+        let log = self.dir.join("log").join(name).with_extension("log");
+        fs::read_to_string(&log).unwrap_or_else(|problem| panic!("{}: {problem}", log.display()))
+    }
+
     /// Waits until a process that was there before was started again, and runs.
     #[track_caller]
     pub fn once_restarted(&self, name: &str, before: &Stack) {
