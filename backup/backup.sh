@@ -108,6 +108,11 @@ make() {
     pg_basebackup --checkpoint=fast --pgdata="$unfinished"
     pg_verifybackup --quiet "$unfinished"
     complete=$(now)
+    # A backup is told from others by its second.
+    while [[ -e $folder/base/$complete ]]; do
+        sleep 0.1
+        complete=$(now)
+    done
     complete=$folder/base/$complete
     mv --no-target-directory "$unfinished" "$complete"
     sync "$folder/base"

@@ -49,6 +49,25 @@ fn what_was_streamed_is_restored_to_a_moment_and_to_its_end() {
 }
 
 #[test]
+fn backups_that_are_made_within_one_second_have_names_of_their_own() {
+    let stack = OwnStack::start("hurried-stack", 1);
+    let postgres = stack.now().postgres;
+    let backup = Backup::of(&postgres);
+    backup.run("role", &[]);
+    let _stream = backup.stream();
+    backup.is_streaming();
+    let next =
+        "select to_char(now() at time zone 'UTC' + make_interval(secs => SECONDS), 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')";
+    let taken: Vec<_> =
+        (0..5).map(|seconds| database::text(&postgres, &next.replace("SECONDS", &seconds.to_string()))).collect();
+    for second in &taken {
+        backup.folder(&format!("archive/base/{second}/kept"));
+    }
+    let made = backup.run("make", &[]);
+    assert!(!taken.iter().any(|second| made.contains(second)), "{made}: {taken:?}");
+}
+
+#[test]
 fn nothing_is_restored_over_a_database_or_to_a_moment_that_is_not_known() {
     let stack = OwnStack::start("guarded-stack", 1);
     let backup = Backup::of(&stack.now().postgres);
