@@ -74,7 +74,11 @@ pub(crate) fn prepare(layout: &Layout, free: &mut Ports, plan: &Plan, backing: &
         let program = plan.binaries.join(service.name);
         ensure!(program.is_file(), "{} is missing", program.display());
         let migration = migration(layout, service, &program, backing)?;
-        let needs = vec![backing.primary.to_owned(), migration.name.clone()];
+        let mut needs = vec![backing.primary.to_owned(), migration.name.clone()];
+        if backing.brokers.len() > 1 {
+            // A queue that is made while one of them starts may never have a leader (seen with RabbitMQ 3.10).
+            needs.extend((1..=backing.brokers.len()).map(rabbitmq::name_of));
+        }
         parts.push(migration);
         for replica in 1..=plan.replicas {
             let name = name_of(service.name, replica);
