@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -36,8 +38,15 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     ensure!(verify.current_dir("/").arg("--quiet").arg(&unfinished).status()?.success(), "the backup is damaged");
     // By the clock that a restore goes by.
     let now = "select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')";
-    let name = probe::psql_output(&programs.join("psql"), &running.postgres, &["-tAc", now])?.trim().to_owned();
-    let complete = archive.backups().join(&name);
+    let complete = loop {
+        let name = probe::psql_output(&programs.join("psql"), &running.postgres, &["-tAc", now])?.trim().to_owned();
+        let complete = archive.backups().join(name);
+        // A backup is told from others by its second.
+        if !complete.exists() {
+            break complete;
+        }
+        thread::sleep(Duration::from_millis(100));
+    };
     fs::rename(&unfinished, &complete)?;
     print::out(format_args!("{}", complete.display()));
     Ok(ExitCode::SUCCESS)
