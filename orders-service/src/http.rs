@@ -142,6 +142,5 @@ async fn list_order_events(State(app): State<App>, User(user): User, id: PathId)
 }
 
 async fn find(app: &App, PathId(id): PathId, user: &UserId) -> Result<Order, Problem> {
-    let id = OrderId(id.ok_or_else(order_not_found)?);
-    orders::find(&app.database, id, user).await?.ok_or_else(order_not_found)
+    app.finding.find(OrderId(id.ok_or_else(order_not_found)?), user).await
 }

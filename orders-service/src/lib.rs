@@ -1,11 +1,12 @@
 //! The orders service: takes orders, learns from the payments service how they are paid, delivers them in time.
 //!
 //! In reading order: an order and what can happen to it ([`order`], [`new_order`]), how it is stored ([`orders`], [`placing`],
-//! [`changing`]), what makes things happen: requests ([`http`]), events ([`payment_events`]) and the clock ([`timers`]); and
+//! [`finding`], [`changing`]), what makes things happen: requests ([`http`]), events ([`payment_events`]) and the clock ([`timers`]); and
 //! who follows what has happened ([`changes`], [`snapshot`]): open streams ([`live`], [`streams`]) and
 //! [`webhooks`]. Operators look at [`backlog`] and [`operations`].
 
 pub mod changing;
+pub mod finding;
 pub mod new_order;
 pub mod order;
 #[cfg(test)]
@@ -55,6 +56,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::changing::Changing;
 use crate::config::Config;
+use crate::finding::Finding;
 use crate::live::Live;
 use crate::placing::Placing;
 use crate::timers::Timed;
@@ -91,6 +93,7 @@ pub struct App {
     /// What their secrets are sealed with.
     pub webhook_keys: Keys,
     placing: Placing,
+    finding: Finding,
     changing: Changing,
     timed: Timed,
     claims: Claims,
@@ -101,6 +104,7 @@ impl App {
     /// The workings of a service.
     pub fn new(database: Database, outbox: Outbox, metrics: &Metrics, config: &Config) -> anyhow::Result<Self> {
         let placing = placing::start(database.clone(), outbox.clone(), metrics, config.unpaid_expiry);
+        let finding = Finding::start(database.clone(), metrics);
         let changing = changing::start(database.clone(), outbox.clone(), metrics, config.delivery_delay);
         let authenticator = Authenticator::new(&config.settings.auth)?;
         let claims = Claims::new(config.settings.idempotency_secret.clone());
@@ -115,6 +119,7 @@ impl App {
             webhook_targets,
             webhook_keys,
             placing,
+            finding,
             changing,
             timed: Timed::new(metrics),
             claims,

@@ -105,13 +105,6 @@ fn announced(change: &Change) -> Announced<'_, Change> {
     Announced::new(change, change.event.as_ref(), change.traceparent.clone())
 }
 
-/// The order, if it is this user's.
-pub async fn find(database: &Database, id: OrderId, owner: &UserId) -> Result<Option<Order>, sqlx::Error> {
-    query_orders!("", "from orders.orders where id = $1 and created_by = $2", id as OrderId, owner as &UserId)
-        .fetch_optional(database)
-        .await
-}
-
 /// Those of the orders that exist, whoever they belong to.
 pub async fn find_many(database: &Database, ids: &[OrderId]) -> Result<HashMap<OrderId, Order>, sqlx::Error> {
     let (first, last) = span(ids);

@@ -50,7 +50,7 @@ pub(crate) async fn follow_order(
     let id = OrderId(id.ok_or_else(order_not_found)?);
     let _turn = app.live.turn().await;
     let follower = app.live.follow_order(id).await?;
-    let order = orders::find(&app.database, id, &user).await?.ok_or_else(order_not_found)?;
+    let order = app.finding.find(id, &user).await?;
     let mut version = order.version;
     let first = match last_event_id(&headers) {
         Some(seen) if (1..=order.version).contains(&seen) => missed(&app.database, order, seen).await?,

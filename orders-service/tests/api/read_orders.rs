@@ -1,9 +1,10 @@
 //! `GET /api/orders` and `GET /api/orders/{id}`.
 
 use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::http::{Method, Request, StatusCode};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
-use service_kit::testing::TOKEN;
+use service_kit::testing::{ALICE, TOKEN};
 use sqlx::PgPool;
 
 use crate::helpers::{TestApp, id_of};
@@ -16,6 +17,30 @@ async fn an_order_that_is_not_there_is_not_found(database: PgPool) {
         answer.expect_problem(StatusCode::NOT_FOUND, "order_not_found");
         let answer = service.get(&format!("/api/orders/{id}/events")).await;
         answer.expect_problem(StatusCode::NOT_FOUND, "order_not_found");
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn of_many_that_look_at_the_same_moment_each_sees_the_own_order_and_nobody_elses(database: PgPool) {
+    let service = TestApp::start(database).await;
+    let order = json!({"bill": 62243});
+    let ours = join_all((0..20).map(|_| service.placed_order())).await;
+    let theirs = join_all((0..20).map(|_| service.client.send(Method::POST, "/api/orders", ALICE, &order))).await;
+    let theirs = theirs.into_iter().map(|placed| id_of(&placed.expect(StatusCode::CREATED)));
+    let look = async |token, id| {
+        let found = service.client.send(Method::GET, &format!("/api/orders/{id}"), token, &Value::Null).await;
+        if found.status == StatusCode::OK {
+            return Some(id_of(&found.body["data"]));
+        }
+        found.expect_problem(StatusCode::NOT_FOUND, "order_not_found");
+        None
+    };
+    let owned = ours.iter().map(|id| (*id, TOKEN)).chain(theirs.map(|id| (id, ALICE))).collect::<Vec<_>>();
+    let looks = owned.iter().flat_map(|(id, owner)| [(*id, *owner, TOKEN), (*id, *owner, ALICE)]);
+    let found = join_all(looks.map(async |(id, owner, token)| (id, owner == token, look(token, id).await))).await;
+    assert_eq!(found.len(), 80);
+    for (id, is_theirs, seen) in found {
+        assert_eq!(seen, is_theirs.then_some(id), "{id}");
     }
 }
 
