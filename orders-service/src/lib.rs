@@ -1,8 +1,8 @@
 //! The orders service: takes orders, learns from the payments service how they are paid, delivers them in time.
 //!
 //! In reading order: an order and what can happen to it ([`order`], [`new_order`]), how it is stored ([`orders`], [`placing`],
-//! [`finding`], [`changing`]), what makes things happen: requests ([`http`]), events ([`payment_events`]) and the clock ([`timers`]); and
-//! who follows what has happened ([`changes`], [`snapshot`]): open streams ([`live`], [`streams`]) and
+//! [`finding`], [`changing`]), what makes things happen: requests ([`http`]), events ([`payment_events`]) and the clock
+//! ([`timers`]); and who follows what has happened ([`changes`], [`snapshot`]): open streams ([`live`], [`streams`]) and
 //! [`webhooks`]. Operators look at [`backlog`] and [`operations`].
 
 pub mod changing;

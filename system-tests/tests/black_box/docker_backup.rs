@@ -21,10 +21,7 @@ const ROLE: &str = include_str!("../../../backup/role.sql");
 fn what_was_streamed_is_restored_to_a_moment_and_to_its_end() {
     let stack = OwnStack::start("streamed-stack", 1);
     let (user, postgres) = (User::demo().at(&stack.now().gateway), stack.now().postgres);
-    let backup = Backup::of(&postgres);
-    backup.run("role", &[]);
-    let _stream = backup.stream();
-    backup.is_streaming();
+    let (backup, _stream) = Backup::streamed_from(&postgres);
 
     let place = |count: usize| {
         for _ in 0..count {
@@ -52,14 +49,12 @@ fn what_was_streamed_is_restored_to_a_moment_and_to_its_end() {
 fn backups_that_are_made_within_one_second_have_names_of_their_own() {
     let stack = OwnStack::start("hurried-stack", 1);
     let postgres = stack.now().postgres;
-    let backup = Backup::of(&postgres);
-    backup.run("role", &[]);
-    let _stream = backup.stream();
-    backup.is_streaming();
-    let next =
-        "select to_char(now() at time zone 'UTC' + make_interval(secs => SECONDS), 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')";
-    let taken: Vec<_> =
-        (0..5).map(|seconds| database::text(&postgres, &next.replace("SECONDS", &seconds.to_string()))).collect();
+    let (backup, _stream) = Backup::streamed_from(&postgres);
+    let second_in = |seconds| {
+        let time = format!("now() at time zone 'UTC' + interval '{seconds} s'");
+        database::text(&postgres, &format!("select to_char({time}, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"))
+    };
+    let taken: Vec<_> = (0..5).map(second_in).collect();
     for second in &taken {
         backup.folder(&format!("archive/base/{second}/kept"));
     }
@@ -70,10 +65,7 @@ fn backups_that_are_made_within_one_second_have_names_of_their_own() {
 #[test]
 fn nothing_is_restored_over_a_database_or_to_a_moment_that_is_not_known() {
     let stack = OwnStack::start("guarded-stack", 1);
-    let backup = Backup::of(&stack.now().postgres);
-    backup.run("role", &[]);
-    let _stream = backup.stream();
-    backup.is_streaming();
+    let (backup, _stream) = Backup::streamed_from(&stack.now().postgres);
     let data = backup.folder("data");
     for (time, complaint) in [
         ("2026-01-31", "the time has to be written as 2026-01-31T23:59:59Z"),
@@ -151,6 +143,16 @@ impl Backup {
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("the file is ours");
         }
         backup
+    }
+
+    /// The same, with all that the server writes on its way there.
+    #[track_caller]
+    fn streamed_from(postgres: &str) -> (Self, Stream) {
+        let backup = Self::of(postgres);
+        backup.run("role", &[]);
+        let stream = backup.stream();
+        backup.is_streaming();
+        (backup, stream)
     }
 
     /// Made if it is not there.

@@ -14,19 +14,18 @@ use crate::stack::{self, Stack};
 
 #[test]
 fn a_standby_takes_over_under_load_and_nothing_that_was_answered_is_lost() {
-    let name = "failover-stack";
-    let stack = OwnStack::start_with_standby(name);
+    let stack = OwnStack::start_with_standby("failover-stack");
     let before = stack.once_all_run();
     let load = Load::of(&User::demo().at(&before.gateway));
     load.goes_on();
     before.process("postgres").kill();
-    promote(name);
+    promote(&stack);
     load.goes_on();
     assert_eq!(roles(&stack.once_all_run()), ["standby", "primary"]);
 
     // And back again, from one that neither answers nor ends.
     stack.now().process("postgres-2").freeze();
-    promote(name);
+    promote(&stack);
     load.goes_on();
     let after = stack.once_all_run();
     assert_eq!(roles(&after), ["primary", "standby"]);
@@ -42,12 +41,11 @@ fn a_standby_takes_over_under_load_and_nothing_that_was_answered_is_lost() {
 /// written since. It waits here, for a slot, until the log has gone on.
 #[test]
 fn who_was_the_primary_comes_back_however_far_the_log_has_gone_on() {
-    let name = "left-behind-stack";
-    let stack = OwnStack::start_with_standby(name);
+    let stack = OwnStack::start_with_standby("left-behind-stack");
     let before = stack.once_all_run();
     let load = Load::of(&User::demo().at(&before.gateway));
     load.goes_on();
-    replace_and_write_on(&stack, name, ["postgres", "postgres-2"]);
+    replace_and_write_on(&stack, ["postgres", "postgres-2"]);
     load.goes_on();
     assert_eq!(roles(&stack.once_all_run()), ["standby", "primary"]);
     assert!(stack.log("postgres").contains("pg_rewind: Done!"), "it was rewound");
@@ -55,7 +53,7 @@ fn who_was_the_primary_comes_back_however_far_the_log_has_gone_on() {
     let next = address(&stack.now(), "postgres");
     database::execute(&next, "alter system set wal_keep_size = 0");
     database::execute(&next, "select pg_reload_conf()");
-    replace_and_write_on(&stack, name, ["postgres-2", "postgres"]);
+    replace_and_write_on(&stack, ["postgres-2", "postgres"]);
     load.goes_on();
     let after = stack.once_all_run();
     assert_eq!(roles(&after), ["primary", "standby"]);
@@ -100,23 +98,22 @@ impl User {
 }
 
 #[track_caller]
-fn promote(name: &str) {
-    let folder = OwnStack::folder(name);
-    let output = Command::new(stack::xtask()).args(["promote", "--dir"]).arg(folder).output();
+fn promote(stack: &OwnStack) {
+    let output = Command::new(stack::xtask()).args(["promote", "--dir"]).arg(stack.dir()).output();
     let output = output.expect("xtask can be run");
     assert!(output.status.success(), "{output:?}");
 }
 
 /// The first has to wait for a slot of the other one, which is promoted and fills several files of its log meanwhile.
 #[track_caller]
-fn replace_and_write_on(stack: &OwnStack, name: &str, [old, new]: [&str; 2]) {
+fn replace_and_write_on(stack: &OwnStack, [old, new]: [&str; 2]) {
     let new = address(&stack.now(), new);
     let free = "generate_series(1, current_setting('max_replication_slots')::integer
         - (select count(*)::integer from pg_replication_slots)) taken";
     let slot = "pg_create_physical_replication_slot('taken_' || taken)";
     database::execute(&new, &format!("select {slot} from {free}"));
     stack.now().process(old).kill();
-    promote(name);
+    promote(stack);
     for _ in 0..5 {
         database::execute(&new, "select pg_logical_emit_message(false, '', ''); select pg_switch_wal()");
         database::execute(&new, "checkpoint");
