@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use service_kit::batcher::Batcher;
@@ -16,7 +16,7 @@ use service_kit::pool::Database;
 use service_kit::problem::Problem;
 use shared_events::ids::{OrderId, UserId};
 use tokio::sync::broadcast;
-use tokio::time::timeout;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::payment::Payment;
 use crate::payments;
@@ -28,8 +28,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const NEW_ORDER_AGE: Duration = Duration::from_secs(5);
 /// Until when the payment of an order is more likely to come in a moment than to be there.
 const EARLY: Duration = Duration::from_millis(50);
-/// How often a client that waits looks into the table, at first and at last: another replica may hold the payment.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(50));
+/// How often the table is looked into for those who wait: another replica may hold their payments.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How often it is looked into when more than this many wait: then payments come late for all of them, and most looks are
+/// in vain.
+const LOOK_AGAIN_IN_A_CROWD: Duration = Duration::from_millis(40);
+const CROWD: usize = 16;
 /// How many batches of new payments a client that waits may be behind, before it looks into the table; and how many are
 /// remembered.
 const BATCHES_BEHIND: usize = 16;
@@ -43,6 +47,7 @@ pub struct Finding {
     looking: Batcher<OrderId, Result<Option<Payment>, Problem>>,
     news: broadcast::Sender<Held>,
     lately: Arc<Mutex<VecDeque<Held>>>,
+    started: Instant,
 }
 
 impl Finding {
@@ -55,7 +60,7 @@ impl Finding {
                 Ok(orders.iter().map(|order| payments.get(order).cloned()).collect())
             }
         });
-        Self { looking, news: broadcast::Sender::new(BATCHES_BEHIND), lately: Arc::default() }
+        Self { looking, news: broadcast::Sender::new(BATCHES_BEHIND), lately: Arc::default(), started: Instant::now() }
     }
 
     /// Tells those who wait for them, and those who come in a moment, of payments that are committed now.
@@ -81,26 +86,22 @@ impl Finding {
         let is_younger = |limit| age.is_some_and(|age| age <= limit);
         // From before the first look, so that nothing is missed.
         let mut news = self.news.subscribe();
-        let mut told = async |pause| {
-            let told = timeout(pause, told_of(&mut news, order_id)).await;
-            told.unwrap_or_default().filter(is_theirs)
-        };
-        let mut pause = LOOK_AGAIN.0;
-        if is_younger(EARLY)
-            && self.held_lately(order_id).is_none()
-            && let Some(payment) = told(pause).await
-        {
-            return Ok(Some(payment));
+        let mut looks = self.looks();
+        if is_younger(EARLY) && self.held_lately(order_id).is_none() {
+            looks.tick().await;
         }
         loop {
-            let payment = self.looking.submit_or_refuse(order_id).await?.filter(is_theirs);
-            if payment.is_some() || !is_younger(NEW_ORDER_AGE) || started.elapsed() >= PATIENCE {
-                return Ok(payment);
+            let told = tokio::select! {
+                told = told_of(&mut news, order_id) => told.filter(is_theirs),
+                _ = looks.tick() => None,
+            };
+            if told.is_some() {
+                return Ok(told);
             }
-            if let Some(payment) = told(pause).await {
-                return Ok(Some(payment));
+            let found = self.looking.submit_or_refuse(order_id).await?.filter(is_theirs);
+            if found.is_some() || !is_younger(NEW_ORDER_AGE) || started.elapsed() >= PATIENCE {
+                return Ok(found);
             }
-            pause = (pause * 2).min(LOOK_AGAIN.1);
         }
     }
 
@@ -111,6 +112,15 @@ impl Finding {
             Some(payment) if payment.created_by.as_ref() == Some(owner) => Ok(Some(payment)),
             _ => self.find_soon(owner, order_id).await,
         }
+    }
+
+    /// When a client looks into the table: now, and then at the same moments as all others who wait, so that one statement
+    /// looks for all.
+    fn looks(&self) -> Interval {
+        let is_crowd = self.news.receiver_count() > CROWD;
+        let mut looks = interval_at(self.started, if is_crowd { LOOK_AGAIN_IN_A_CROWD } else { LOOK_AGAIN });
+        looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        looks
     }
 
     fn held_lately(&self, order_id: OrderId) -> Option<Payment> {
