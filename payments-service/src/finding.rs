@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use service_kit::batcher::Batcher;
@@ -16,7 +16,7 @@ use service_kit::pool::Database;
 use service_kit::problem::Problem;
 use shared_events::ids::{OrderId, UserId};
 use tokio::sync::broadcast;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::time::timeout;
 
 use crate::payment::Payment;
 use crate::payments;
@@ -28,10 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const NEW_ORDER_AGE: Duration = Duration::from_secs(5);
 /// Until when the payment of an order is more likely to come in a moment than to be there.
 const EARLY: Duration = Duration::from_millis(50);
-/// How often the table is looked into for those who wait: another replica may hold their payments.
+/// How often the table is looked into for those who wait: another replica may hold their payments. A part of a second.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// How often it is looked into when more than this many wait: then payments come late for all of them, and most looks are
-/// in vain.
+/// How often it is when more than this many ask at a time: then payments come late for all who wait, and most looks are in
+/// vain.
 const LOOK_AGAIN_IN_A_CROWD: Duration = Duration::from_millis(40);
 const CROWD: usize = 16;
 /// How many batches of new payments a client that waits may be behind, before it looks into the table; and how many are
@@ -47,7 +47,6 @@ pub struct Finding {
     looking: Batcher<OrderId, Result<Option<Payment>, Problem>>,
     news: broadcast::Sender<Held>,
     lately: Arc<Mutex<VecDeque<Held>>>,
-    started: Instant,
 }
 
 impl Finding {
@@ -60,7 +59,7 @@ impl Finding {
                 Ok(orders.iter().map(|order| payments.get(order).cloned()).collect())
             }
         });
-        Self { looking, news: broadcast::Sender::new(BATCHES_BEHIND), lately: Arc::default(), started: Instant::now() }
+        Self { looking, news: broadcast::Sender::new(BATCHES_BEHIND), lately: Arc::default() }
     }
 
     /// Tells those who wait for them, and those who come in a moment, of payments that are committed now.
@@ -86,21 +85,23 @@ impl Finding {
         let is_younger = |limit| age.is_some_and(|age| age <= limit);
         // From before the first look, so that nothing is missed.
         let mut news = self.news.subscribe();
-        let mut looks = self.looks();
-        if is_younger(EARLY) && self.held_lately(order_id).is_none() {
-            looks.tick().await;
+        let mut told = async || {
+            let told = timeout(self.until_next_look(), told_of(&mut news, order_id)).await;
+            told.unwrap_or_default().filter(is_theirs)
+        };
+        if is_younger(EARLY)
+            && self.held_lately(order_id).is_none()
+            && let Some(payment) = told().await
+        {
+            return Ok(Some(payment));
         }
         loop {
-            let told = tokio::select! {
-                told = told_of(&mut news, order_id) => told.filter(is_theirs),
-                _ = looks.tick() => None,
-            };
-            if told.is_some() {
-                return Ok(told);
+            let payment = self.looking.submit_or_refuse(order_id).await?.filter(is_theirs);
+            if payment.is_some() || !is_younger(NEW_ORDER_AGE) || started.elapsed() >= PATIENCE {
+                return Ok(payment);
             }
-            let found = self.looking.submit_or_refuse(order_id).await?.filter(is_theirs);
-            if found.is_some() || !is_younger(NEW_ORDER_AGE) || started.elapsed() >= PATIENCE {
-                return Ok(found);
+            if let Some(payment) = told().await {
+                return Ok(Some(payment));
             }
         }
     }
@@ -114,13 +115,11 @@ impl Finding {
         }
     }
 
-    /// When a client looks into the table: now, and then at the same moments as all others who wait, so that one statement
-    /// looks for all.
-    fn looks(&self) -> Interval {
-        let is_crowd = self.news.receiver_count() > CROWD;
-        let mut looks = interval_at(self.started, if is_crowd { LOOK_AGAIN_IN_A_CROWD } else { LOOK_AGAIN });
-        looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        looks
+    /// All who wait look at the same moments, by the clock, so that one statement looks for all.
+    fn until_next_look(&self) -> Duration {
+        let pause = if self.news.receiver_count() > CROWD { LOOK_AGAIN_IN_A_CROWD } else { LOOK_AGAIN };
+        let nanoseconds = pause.subsec_nanos();
+        Duration::from_nanos((nanoseconds - Utc::now().timestamp_subsec_nanos() % nanoseconds).into())
     }
 
     fn held_lately(&self, order_id: OrderId) -> Option<Payment> {
