@@ -118,7 +118,13 @@ pub(crate) struct Table {
 impl Table {
     /// Whether any event is due to be published again.
     pub(crate) async fn has_due(&self) -> Result<bool, sqlx::Error> {
-        let statement = format!("select exists (select from {}.outbox where next_attempt_at <= now())", self.schema);
+        // By the index, from its beginning: it remembers which of its entries are of events that are gone, while all that was
+        // there since the last vacuum would be read in the table, half a million events after a busy minute.
+        let statement = format!(
+            "select exists (select from {}.outbox where id > '{}' and next_attempt_at <= now())",
+            self.schema,
+            Uuid::nil()
+        );
         sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&self.database).await
     }
 

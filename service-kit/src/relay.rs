@@ -15,6 +15,7 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, ErrorKind};
 use shared_events::receipt::Receipt;
 use shared_events::topology::Topology;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -90,8 +91,7 @@ impl Relay {
         self.refusals = 0;
         let asking = session.channel.confirm_select(ConfirmSelectOptions::default());
         session.within(BROKER_DEADLINE, "asking for confirms", asking).await?;
-        let mut sweep = tokio::time::interval(SWEEP_PERIOD);
-        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut look = self.look_after(Duration::ZERO);
         let mut receipts = tokio::time::interval(RECEIPTS_PERIOD);
         receipts.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut committed = Vec::new();
@@ -112,7 +112,10 @@ impl Relay {
                 }
                 _ = receipts.tick() => self.send_receipts(session).await?,
                 Some(asked) = self.to_send.replays.recv() => asked.publish(&self.broker, session).await?,
-                _ = sweep.tick() => self.sweep(session).await?,
+                has_due = &mut look => {
+                    let swept = self.sweep(session, has_due?).await?;
+                    look = self.look_after(if swept == 0 { SWEEP_PERIOD } else { Duration::ZERO });
+                }
                 () = &mut last_call => return Ok(()),
             }
         }
@@ -129,27 +132,35 @@ impl Relay {
         session.within(BROKER_DEADLINE, "sending receipts", sending).await
     }
 
-    /// Publishes again what has no receipt and is due.
-    async fn sweep(&mut self, session: &Session) -> anyhow::Result<()> {
+    /// Whether any event is due to be published again, seen after `pause`; what was just committed does not wait for it.
+    fn look_after(&self, pause: Duration) -> JoinHandle<Result<bool, sqlx::Error>> {
+        let table = self.table.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            table.has_due().await
+        })
+    }
+
+    /// Publishes some of what has no receipt and is due, if anything is; answers how many events.
+    async fn sweep(&mut self, session: &Session, has_due: Result<bool, sqlx::Error>) -> anyhow::Result<usize> {
         if !session.connection.status().connected() {
             bail!("the connection is lost");
         }
-        loop {
-            let messages = match self.table.has_due().await {
-                Ok(false) => return Ok(()),
-                Ok(true) => self.table.claim(&self.events_without_crowd(session).await?).await,
-                Err(problem) => Err(problem),
-            };
-            match messages {
-                Ok(messages) if messages.is_empty() => return Ok(()),
-                Ok(messages) => {
-                    info!(messages = messages.len(), "publishing events that have no receipt");
-                    self.publish(session, &messages, Time::Again).await?;
-                }
-                Err(problem) => {
-                    warn!(%problem, "the outbox cannot be read");
-                    return Ok(());
-                }
+        let messages = match has_due {
+            Ok(false) => return Ok(0),
+            Ok(true) => self.table.claim(&self.events_without_crowd(session).await?).await,
+            Err(problem) => Err(problem),
+        };
+        match messages {
+            Ok(messages) if messages.is_empty() => Ok(0),
+            Ok(messages) => {
+                info!(messages = messages.len(), "publishing events that have no receipt");
+                self.publish(session, &messages, Time::Again).await?;
+                Ok(messages.len())
+            }
+            Err(problem) => {
+                warn!(%problem, "the outbox cannot be read");
+                Ok(0)
             }
         }
     }
