@@ -122,7 +122,7 @@ fn settings(port: u16, durability: Durability) -> Vec<String> {
         "max_wal_size=4GB".to_owned(),
         "checkpoint_timeout=15min".to_owned(),
         // What has left the outbox makes room for what comes: a busy minute, the default, leaves half a million dead rows.
-        "autovacuum_naptime=5s".to_owned(),
+        "autovacuum_naptime=15s".to_owned(),
         "log_line_prefix=%m [%p] %q%u@%d ".to_owned(),
     ];
     if durability == Durability::None {
