@@ -81,23 +81,25 @@ async fn an_order_that_somebody_holds_does_not_keep_the_events_of_others_waiting
 
 #[sqlx::test(migrations = false)]
 async fn an_event_that_was_just_committed_does_not_wait_for_a_look_into_the_outbox(database: PgPool) {
+    const LOOKS: &str = "from pg_stat_activity
+                         where state = 'active' and query like 'select exists (select from orders.outbox%'
+                             and datname = current_database()";
+
     let services = Services::start(database).await;
     services.queues_are_declared().await;
     // Whoever looks at this event, which is never due, has to wait.
     services
         .execute(
             "insert into orders.outbox (id, event, order_id, data, next_attempt_at)
-             values (gen_random_uuid(), 'an-event', gen_random_uuid(), '{}', 'infinity');
+             values (gen_random_uuid(), 'an-event', gen_random_uuid(), 'null', 'infinity');
              create policy slow on orders.outbox using (event <> 'an-event' or pg_sleep(3600) is not null);
              alter table orders.outbox enable row level security",
         )
         .await;
-    const LOOKS: &str = "from pg_stat_activity
-                         where state = 'active' and query like 'select exists (select from orders.outbox%'
-                             and datname = current_database()";
     services.count_becomes(format!("select count(*) {LOOKS}"), 1).await;
     let look = format!("select query_start::text {LOOKS}");
-    let began = || sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(look.clone())).fetch_optional(&services.database);
+    let began =
+        || sqlx::query_scalar::<_, String>(sqlx::AssertSqlSafe(look.clone())).fetch_optional(&services.database);
     let before = began().await.expect("the statements are listed");
 
     let id = services.place_order().await;
