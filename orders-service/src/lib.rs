@@ -33,6 +33,8 @@ pub mod operations;
 
 pub mod config;
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRef;
@@ -77,9 +79,12 @@ pub const EVENTS: &[&str] = &[PaymentCreate::NAME, PaymentCancel::NAME];
 /// The tables of the schema.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations/orders");
 
-/// What everything in the service works with.
+/// What everything in the service works with, shared: axum clones it several times for each request.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Workings>);
+
+/// The parts of an [`App`].
+pub struct Workings {
     /// The service's own login to PostgreSQL.
     pub database: Database,
     /// Takes committed events to the relay.
@@ -111,7 +116,7 @@ impl App {
         let live = Live::new(database.clone(), config.max_streams);
         let delivery_delay = config.delivery_delay;
         let (webhook_targets, webhook_keys) = (config.webhook_targets, Keys::new(&config.webhook_secret_keys));
-        Ok(Self {
+        Ok(Self(Arc::new(Workings {
             database,
             outbox,
             delivery_delay,
@@ -124,7 +129,15 @@ impl App {
             timed: Timed::new(metrics),
             claims,
             authenticator,
-        })
+        })))
+    }
+}
+
+impl Deref for App {
+    type Target = Workings;
+
+    fn deref(&self) -> &Workings {
+        &self.0
     }
 }
 

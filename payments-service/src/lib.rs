@@ -32,6 +32,7 @@ pub mod operations;
 
 pub mod config;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,9 +71,12 @@ pub const EVENTS: &[&str] = &[PaymentProcessed::NAME];
 /// The tables of the schema.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations/payments");
 
-/// What everything in the service works with.
+/// What everything in the service works with, shared: axum clones it several times for each request.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Workings>);
+
+/// The parts of an [`App`].
+pub struct Workings {
     /// The service's own login to PostgreSQL.
     pub database: Database,
     /// Takes committed events to the relay.
@@ -102,7 +106,16 @@ impl App {
         let authenticator = Authenticator::new(&config.settings.auth)?;
         let claims = Claims::new(config.settings.idempotency_secret.clone());
         let processor_timeout = config.processor_timeout;
-        Ok(Self { database, outbox, processor, processor_timeout, finding, changing, claims, authenticator })
+        Ok(Self(Arc::new(Workings {
+            database,
+            outbox,
+            processor,
+            processor_timeout,
+            finding,
+            changing,
+            claims,
+            authenticator,
+        })))
     }
 
     /// How long after its start a charge that was not answered is looked up: not while it may still be running.
@@ -113,6 +126,14 @@ impl App {
 
 fn settle_after(processor_timeout: Duration) -> Duration {
     processor_timeout + Duration::from_secs(2)
+}
+
+impl Deref for App {
+    type Target = Workings;
+
+    fn deref(&self) -> &Workings {
+        &self.0
+    }
 }
 
 impl FromRef<App> for Authenticator {

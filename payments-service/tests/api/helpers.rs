@@ -90,9 +90,13 @@ impl TestApp {
         let broker = Broker::new(&config.settings, "payments-service", EVENTS).expect("a broker");
         let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA, EVENTS);
         let processor = Arc::new(processor(book.clone()));
-        let app = App::new(database, outbox, processor.clone(), &Metrics::default(), &config).expect("sound settings");
-        let mut paying = app.clone();
-        paying.processor_timeout = patience_of_pays.unwrap_or(app.processor_timeout);
+        let replica = |config: &Config| {
+            let (database, outbox, processor) = (database.clone(), outbox.clone(), processor.clone());
+            App::new(database, outbox, processor, &Metrics::default(), config).expect("sound settings")
+        };
+        let app = replica(&config);
+        let paying = patience_of_pays
+            .map_or_else(|| app.clone(), |patience| replica(&Config { processor_timeout: patience, ..config.clone() }));
         (
             Arc::new(Self {
                 client: Client::documented(http::routes(paying), openapi::description()),
@@ -167,7 +171,8 @@ impl TestApp {
 
     /// Another replica settles what is due.
     pub fn spawn_settlement_elsewhere(&self) -> JoinHandle<()> {
-        let App { database, outbox, processor, .. } = self.app.clone();
+        let app = &self.app;
+        let (database, outbox, processor) = (app.database.clone(), app.outbox.clone(), app.processor.clone());
         let replica = App::new(database, outbox, processor, &Metrics::default(), &self.config).expect("sound settings");
         tokio::spawn(async move { settlement::settle_due(&replica).await.expect("the database answers") })
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use payments_service::{App, changing, payments};
+use payments_service::{changing, payments};
 use serde_json::json;
 use service_kit::metrics::Metrics;
 use service_kit::testing::RowLock;
@@ -37,7 +37,7 @@ async fn of_two_pays_that_read_the_same_the_second_is_refused(database: PgPool) 
 #[sqlx::test(migrations = false)]
 async fn a_row_that_somebody_holds_delays_the_others_of_its_batch_and_fails_alone(database: PgPool) {
     let service = TestApp::start(database.clone()).await;
-    let App { database: ours, outbox, .. } = service.app.clone();
+    let (ours, outbox) = (service.app.database.clone(), service.app.outbox.clone());
     let changing = changing::start(ours, outbox, &Metrics::default(), Duration::from_mins(1));
     let [held, before, after] =
         [service.held_payment().await, service.held_payment().await, service.held_payment().await];
