@@ -90,13 +90,11 @@ impl TestApp {
         let broker = Broker::new(&config.settings, "payments-service", EVENTS).expect("a broker");
         let (outbox, _relay) = outbox::open(database.clone(), broker, SCHEMA, EVENTS);
         let processor = Arc::new(processor(book.clone()));
-        let replica = |config: &Config| {
-            let (database, outbox, processor) = (database.clone(), outbox.clone(), processor.clone());
-            App::new(database, outbox, processor, &Metrics::default(), config).expect("sound settings")
-        };
-        let app = replica(&config);
-        let paying = patience_of_pays
-            .map_or_else(|| app.clone(), |patience| replica(&Config { processor_timeout: patience, ..config.clone() }));
+        let app = App::new(database, outbox, processor.clone(), &Metrics::default(), &config).expect("sound settings");
+        let paying = patience_of_pays.map_or_else(
+            || app.clone(),
+            |patience| replica_of(&app, &Config { processor_timeout: patience, ..config.clone() }),
+        );
         (
             Arc::new(Self {
                 client: Client::documented(http::routes(paying), openapi::description()),
@@ -171,9 +169,7 @@ impl TestApp {
 
     /// Another replica settles what is due.
     pub fn spawn_settlement_elsewhere(&self) -> JoinHandle<()> {
-        let app = &self.app;
-        let (database, outbox, processor) = (app.database.clone(), app.outbox.clone(), app.processor.clone());
-        let replica = App::new(database, outbox, processor, &Metrics::default(), &self.config).expect("sound settings");
+        let replica = replica_of(&self.app, &self.config);
         tokio::spawn(async move { settlement::settle_due(&replica).await.expect("the database answers") })
     }
 
@@ -292,6 +288,12 @@ pub fn card_body(number: &str) -> Value {
 pub fn card(number: &str) -> Card {
     let body: PayWithCard = serde_json::from_value(card_body(number)).expect("a body");
     body.into_card().expect("a card")
+}
+
+/// Another replica, on the same tables and the same processor.
+fn replica_of(app: &App, config: &Config) -> App {
+    let (database, outbox, processor) = (app.database.clone(), app.outbox.clone(), app.processor.clone());
+    App::new(database, outbox, processor, &Metrics::default(), config).expect("sound settings")
 }
 
 fn in_envelope<E: Event>(event: E) -> Envelope<E> {
