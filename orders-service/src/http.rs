@@ -16,6 +16,7 @@ use service_kit::problem::Problem;
 use service_kit::trace_context;
 use shared_events::events::CancelReason;
 use shared_events::ids::{OrderId, UserId};
+use sqlx::types::Json;
 use tracing::info;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -53,7 +54,7 @@ async fn create_order(
     Body(body): Body<CreateOrder>,
 ) -> Result<Response, Problem> {
     let mut new = NewOrder::new(user.clone(), body).map_err(|errors| Problem::validation_failed(&errors))?;
-    new.claim = key.map(|key| app.claims.claim(key, &user, "POST /api/orders", &[&new.wish()]));
+    new.claim = key.map(|key| app.claims.claim(key, &user, "POST /api/orders", &[&new.wish()])).map(Json);
     let placed = app.placing.submit_or_refuse(new).await?;
     match placed.ok_or_else(Problem::internal)? {
         Placed::Now(order) => {

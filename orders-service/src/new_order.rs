@@ -3,13 +3,17 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use service_kit::body::Object;
+use service_kit::composite_type;
 use service_kit::idempotency::Claim;
 use service_kit::message::Message;
 use service_kit::problem::FieldError;
+use service_kit::trace_context;
 use shared_events::events::PaymentCreate;
 use shared_events::ids::{OrderId, UserId};
 use shared_events::money::{Currency, MinorUnits};
+use sqlx::types::Json;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 const MAX_ITEMS: usize = 100;
 const MAX_QUANTITY: i64 = 10_000;
@@ -60,20 +64,23 @@ pub struct Item {
 }
 
 /// An order that is fit to be placed: whoever holds one need not check anything again.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, sqlx::Encode)]
 pub struct NewOrder {
     /// Chosen here, so that placing it twice places it once.
     pub id: OrderId,
     created_by: UserId,
     bill: MinorUnits,
     currency: Currency,
-    items: Option<Vec<Object<Item>>>,
+    items: Option<Json<Vec<Object<Item>>>>,
     reference: Option<String>,
-    /// The `payment-create-event` that is committed with the order.
-    pub message: Message,
+    event_id: Uuid,
+    event: Json<PaymentCreate>,
+    traceparent: Option<String>,
     /// What makes a repetition of the request be answered with the same order.
-    pub claim: Option<Claim>,
+    pub claim: Option<Json<Claim>>,
 }
+
+composite_type!(NewOrder, "orders.new_order");
 
 impl NewOrder {
     /// Checks everything and answers all that is wrong at once.
@@ -95,8 +102,23 @@ impl NewOrder {
             return Err(errors);
         };
         let id = OrderId::generate();
-        let message = Message::new(&PaymentCreate { order_id: id, created_by: created_by.clone(), bill, currency });
-        Ok(Self { id, created_by, bill, currency, items: body.items, reference: body.reference, message, claim: None })
+        Ok(Self {
+            id,
+            created_by: created_by.clone(),
+            bill,
+            currency,
+            items: body.items.map(Json),
+            reference: body.reference,
+            event_id: Uuid::now_v7(),
+            event: Json(PaymentCreate { order_id: id, created_by, bill, currency }),
+            traceparent: trace_context::current(),
+            claim: None,
+        })
+    }
+
+    /// The event that is committed with the order.
+    pub fn message(&self) -> Message {
+        Message::of(self.event_id, &*self.event, self.traceparent.clone())
     }
 
     /// All that the client asked for: what must be the same when it asks again.
@@ -212,7 +234,7 @@ mod tests {
             match NewOrder::new(UserId("u".to_owned()), body) {
                 Ok(new) => {
                     prop_assert!((MinorUnits::MIN_BILL..=MinorUnits::MAX_BILL).contains(&new.bill));
-                    let total: i64 = new.items.iter().flatten().map(|Object(item)| item.quantity * item.unit_price).sum();
+                    let total: i64 = new.items.iter().flat_map(|Json(items)| items).map(|Object(item)| item.quantity * item.unit_price).sum();
                     prop_assert!(new.items.is_none() || total == new.bill.0);
                     prop_assert!(!new.wish().is_empty());
                 }

@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use service_kit::composite_type;
 use shared_events::events::{CancelReason, PaymentCancel, PaymentProcessed, ProcessedStatus};
 use shared_events::ids::{OrderId, UserId};
 use shared_events::money::{Currency, MinorUnits};
@@ -111,7 +112,7 @@ pub enum Cause {
 }
 
 /// A change of one order that was decided on its version `expected_version`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::Encode)]
 #[expect(missing_docs, reason = "the fields are those of the order as it will be")]
 pub struct Change {
     pub order_id: OrderId,
@@ -122,12 +123,12 @@ pub struct Change {
     pub cancel_reason: Option<CancelReason>,
     pub cause: Cause,
     /// What the payments service is told with the change.
-    #[serde(skip)]
-    pub event: Option<PaymentCancel>,
+    pub event: Option<Json<PaymentCancel>>,
     /// The trace that it is part of: that of the order, unless somebody asked for the change.
-    #[serde(skip)]
     pub traceparent: Option<String>,
 }
+
+composite_type!(Change, "orders.change");
 
 /// A change as the history of the order has it.
 #[derive(Clone, Debug)]
@@ -309,7 +310,7 @@ impl Order {
         }
     }
 
-    fn payment_cancel(&self, reason: CancelReason) -> PaymentCancel {
-        PaymentCancel { order_id: self.id, reason }
+    fn payment_cancel(&self, reason: CancelReason) -> Json<PaymentCancel> {
+        Json(PaymentCancel { order_id: self.id, reason })
     }
 }

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use service_kit::message::Announced;
+use service_kit::message::{Message, ids_for};
 use service_kit::outbox::Outbox;
 use service_kit::page::PageRequest;
 use service_kit::partitions::span;
 use service_kit::pool::Database;
+use shared_events::events::{Event, PaymentCancel};
 use shared_events::ids::{OrderId, UserId};
 use sqlx::types::Json;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::order::{Cause, Change, Order, OrderStatus, Past};
 
@@ -42,14 +44,11 @@ pub async fn apply(
     delivery_delay: Duration,
     changes: &[Change],
 ) -> Result<HashMap<OrderId, Order>, sqlx::Error> {
-    let rows: Vec<_> = changes.iter().map(announced).collect();
+    let event_ids = ids_for(changes);
     let changed = query_orders!(
         r#"
         with change as (
-            select * from jsonb_to_recordset($1) as change (
-                order_id uuid, expected_version integer, status text, payment_status text, payment_version integer,
-                cancel_reason text, cause text, message jsonb
-            )
+            select * from unnest($1::uuid[], $2::orders.change[]) as change (event_id)
         ), current as (
             -- Locked in one order, so that two batches cannot wait for each other.
             select change.*
@@ -66,14 +65,15 @@ pub async fn apply(
                 deliver_at = case
                     when current.status = 'cancelled' then null
                     when current.status = 'confirmed' and orders.status <> 'confirmed'
-                        then now() + make_interval(secs => $2)
+                        then now() + make_interval(secs => $3)
                     else orders.deliver_at
                 end,
                 version = orders.version + 1,
                 updated_at = now()
             from current
             where orders.id = current.order_id and orders.version = current.expected_version
-            returning orders.*, current.cause, current.message
+            returning orders.*, current.cause, current.event_id, current.event,
+                current.traceparent as event_traceparent
         ), remembered as (
             insert into orders.order_events (order_id, version, status, cause, deliver_at)
             select id, version, status, cause, deliver_at from changed
@@ -82,27 +82,25 @@ pub async fn apply(
             select array_agg(id), array_agg(version), array_agg(created_by) from changed having count(*) > 0
         ), announced as (
             insert into orders.outbox (id, event, order_id, data, traceparent)
-            select message.*
-            from changed
-            cross join jsonb_to_record(changed.message)
-                as message (id uuid, event text, order_id uuid, data jsonb, traceparent text)
-            where jsonb_typeof(changed.message) = 'object'
+            select event_id, $4, id, event, event_traceparent from changed where event is not null
         )
         "#,
         "from changed",
-        Json(&rows) as _,
+        &event_ids,
+        changes as _,
         delivery_delay.as_secs_f64(),
+        PaymentCancel::NAME,
     )
     .fetch_all(database)
     .await?;
     let changed = by_id(changed);
-    let committed = rows.into_iter().filter(|row| changed.contains_key(&row.change.order_id));
-    outbox.hand_over(committed.filter_map(|row| row.message).collect());
+    let committed = changes.iter().zip(event_ids).filter(|(change, _)| changed.contains_key(&change.order_id));
+    outbox.hand_over(committed.filter_map(message).collect());
     Ok(changed)
 }
 
-fn announced(change: &Change) -> Announced<'_, Change> {
-    Announced::new(change, change.event.as_ref(), change.traceparent.clone())
+fn message((change, id): (&Change, Uuid)) -> Option<Message> {
+    change.event.as_ref().map(|Json(event)| Message::of(id, event, change.traceparent.clone()))
 }
 
 /// Those of the orders that exist, whoever they belong to.

@@ -11,8 +11,8 @@ use service_kit::metrics::Metrics;
 use service_kit::outbox::Outbox;
 use service_kit::pool::Database;
 use service_kit::problem::Problem;
+use shared_events::events::{Event, PaymentCreate};
 use shared_events::ids::OrderId;
-use sqlx::types::Json;
 
 use crate::new_order::NewOrder;
 use crate::order::Order;
@@ -53,27 +53,23 @@ pub async fn place(
     let placed = query_orders!(
         r#"
         with new as (
-            select * from jsonb_to_recordset($1) as new (
-                id uuid, created_by text, bill bigint, currency text, items jsonb, reference text, message jsonb,
-                claim jsonb
-            )
+            select * from unnest($1::orders.new_order[])
         ), claimed as (
             insert into orders.idempotency_keys (scope, fingerprint, order_id)
             select claim.scope, claim.fingerprint, new.id
             from new
             cross join jsonb_to_record(new.claim) as claim (scope bytea, fingerprint bytea)
-            where jsonb_typeof(new.claim) = 'object'
+            where new.claim is not null
             -- In one order, so that two batches cannot wait for each other.
             order by claim.scope
             on conflict (scope) do nothing
             returning order_id
         ), wanted as (
             select * from new
-            where jsonb_typeof(claim) is distinct from 'object' or id = any(array(select order_id from claimed))
+            where claim is null or id = any(array(select order_id from claimed))
         ), placed as (
             insert into orders.orders (id, created_by, bill, currency, items, reference, expires_at, traceparent)
-            select id, created_by, bill, currency, items, reference, now() + make_interval(secs => $2),
-                message ->> 'traceparent'
+            select id, created_by, bill, currency, items, reference, now() + make_interval(secs => $2), traceparent
             from wanted
             on conflict (id) do nothing
             returning *
@@ -82,17 +78,16 @@ pub async fn place(
             select array_agg(id), array_agg(version), array_agg(created_by) from placed having count(*) > 0
         ), announced as (
             insert into orders.outbox (id, event, order_id, data, traceparent)
-            select message.*
+            select event_id, $3, id, event, traceparent
             from wanted
-            cross join jsonb_to_record(wanted.message)
-                as message (id uuid, event text, order_id uuid, data jsonb, traceparent text)
             -- An order that is there already is announced again at worst.
             on conflict (id) do nothing
         )
         "#,
         "from placed",
-        Json(new) as _,
+        new as _,
         unpaid_expiry.as_secs_f64(),
+        PaymentCreate::NAME,
     )
     .fetch_all(database)
     .await?;
@@ -100,7 +95,7 @@ pub async fn place(
         placed.into_iter().map(|order| (order.id, Placed::Now(order))).collect();
     answers.extend(placed_earlier(database, new.iter().filter(|new| !answers.contains_key(&new.id))).await?);
     let committed = new.iter().filter(|new| matches!(answers.get(&new.id), Some(Placed::Now(_))));
-    outbox.hand_over(committed.map(|new| new.message.clone()).collect());
+    outbox.hand_over(committed.map(NewOrder::message).collect());
     Ok(new.iter().map(|new| answers.remove(&new.id)).collect())
 }
 
@@ -113,7 +108,7 @@ async fn placed_earlier(
     if missing.is_empty() {
         return Ok(HashMap::new());
     }
-    let keys = find_keys(database, missing.iter().filter_map(|new| new.claim.as_ref())).await?;
+    let keys = find_keys(database, missing.iter().filter_map(|new| new.claim.as_deref())).await?;
     let key_of = |new: &NewOrder| new.claim.as_ref().and_then(|claim| keys.get(claim.scope.as_bytes()));
     let ids: Vec<OrderId> = missing.iter().map(|new| key_of(new).map_or(new.id, |key| key.order_id)).collect();
     let orders = find_many(database, &ids).await?;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use service_kit::consumer::Impossible;
-use service_kit::message::Message;
 use service_kit::trace_context;
 use shared_events::envelope::Envelope;
 use shared_events::events::{PaymentCancel, PaymentCreate, PaymentProcessed, ProcessedStatus};
@@ -28,10 +27,8 @@ pub async fn on_payment_create(app: App, batch: Vec<Envelope<PaymentCreate>>) ->
     new.retain(|order_id, _| !held.contains_key(order_id));
     if !new.is_empty() {
         // Their order was cancelled before, or they are repeated.
-        let entombed: Vec<Entombed> = batch
-            .iter()
-            .filter_map(|event| new.remove(&event.data.order_id).map(|new| entombed(new, event.traceparent.clone())))
-            .collect();
+        let entombed: Vec<Entombed> =
+            batch.iter().filter_map(|event| new.remove(&event.data.order_id)).map(entombed).collect();
         held.extend(payments::name_tombstones(&app.database, &app.outbox, &entombed).await?);
     }
     app.finding.announce(held.clone());
@@ -84,8 +81,8 @@ fn new_payment(event: &Envelope<PaymentCreate>) -> NewPayment {
     NewPayment { id: PaymentId::generate(), order_id, created_by, bill, currency, traceparent }
 }
 
-fn entombed(new: NewPayment, traceparent: Option<String>) -> Entombed {
-    let cancelled = PaymentProcessed {
+fn entombed(new: NewPayment) -> Entombed {
+    let event = PaymentProcessed {
         order_id: new.order_id,
         payment_id: new.id,
         status: ProcessedStatus::Cancelled,
@@ -94,7 +91,7 @@ fn entombed(new: NewPayment, traceparent: Option<String>) -> Entombed {
         currency: new.currency,
         decline_code: None,
     };
-    Entombed { new, message: Message::in_trace(&cancelled, traceparent) }
+    Entombed { new, event }
 }
 
 fn contradicts(event: &Envelope<PaymentCreate>, held: Option<&Payment>) -> bool {

@@ -94,7 +94,7 @@ pub async fn pay(
         // Another one each time: what was begun before may have been voided since.
         attempt_id = AttemptId::generate();
         let change = payment.begin(attempt_id, &card.summary()).map_err(PayError::NotPayable)?;
-        if let Some(begun) = make(app, Change { claim: claim.cloned(), ..change }).await? {
+        if let Some(begun) = make(app, Change { claim: claim.cloned().map(Json), ..change }).await? {
             break begun;
         }
         // Somebody else changed the payment meanwhile: look again and decide anew.

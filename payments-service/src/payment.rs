@@ -5,10 +5,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use service_kit::composite_type;
 use service_kit::idempotency::Claim;
 use shared_events::events::{PaymentProcessed, ProcessedStatus};
 use shared_events::ids::{OrderId, PaymentId, UserId};
 use shared_events::money::{Currency, MinorUnits};
+use sqlx::types::Json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -73,7 +75,7 @@ pub enum NotPayable {
 }
 
 /// A change of one payment that was decided on its version `expected_version`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::Encode)]
 #[expect(missing_docs, reason = "the fields are those of the payment as it will be")]
 pub struct Change {
     pub order_id: OrderId,
@@ -92,17 +94,18 @@ pub struct Change {
     /// What is posted to the ledger.
     pub posting: Option<Posting>,
     /// What the orders service is told with the change.
-    #[serde(skip)]
-    pub event: Option<PaymentProcessed>,
+    pub event: Option<Json<PaymentProcessed>>,
     /// The trace that it is part of: that of the last change, unless somebody asked for this one.
     pub traceparent: Option<String>,
     /// What makes a repetition of the request that began the attempt be answered the same.
-    pub claim: Option<Claim>,
+    pub claim: Option<Json<Claim>>,
 }
 
+composite_type!(Change, "payments.change");
+
 /// How an attempt stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "they are described with the column in migrations/payments")]
 pub enum AttemptOutcome {
     Started,
@@ -112,7 +115,7 @@ pub enum AttemptOutcome {
 }
 
 /// A transaction of the ledger: `amount` into the card processor's account and out of revenue; negative for a refund.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Encode)]
 pub struct Posting {
     /// The attempt for a charge, derived from it for its refund, so that neither can be posted twice.
     pub tx_id: Uuid,
@@ -121,6 +124,8 @@ pub struct Posting {
     /// In what.
     pub currency: Currency,
 }
+
+composite_type!(Posting, "payments.posting");
 
 impl PaymentStatus {
     /// All of them.
@@ -262,7 +267,7 @@ impl Payment {
 
     fn change_to(&self, next: PaymentStatus, decline_code: Option<String>) -> Change {
         debug_assert!(self.status.may_become(next), "{:?} may not become {next:?}", self.status);
-        let event = self.processed_event(next, decline_code.clone());
+        let event = self.processed_event(next, decline_code.clone()).map(Json);
         Change { status: next, decline_code, event, ..self.unchanged() }
     }
 

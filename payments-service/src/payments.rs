@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use serde::Serialize;
-use service_kit::message::{Announced, Message};
+use service_kit::composite_type;
+use service_kit::message::{Message, ids_for};
 use service_kit::outbox::Outbox;
 use service_kit::page::PageRequest;
 use service_kit::partitions::span;
 use service_kit::pool::Database;
+use shared_events::events::{Event, PaymentProcessed};
 use shared_events::ids::{OrderId, PaymentId, UserId};
 use shared_events::money::{Currency, MinorUnits};
 use sqlx::types::Json;
@@ -34,7 +35,7 @@ macro_rules! query_payments {
 const UNSETTLED: i64 = 50;
 
 /// A payment that is to be held for an order.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, sqlx::Encode)]
 #[expect(missing_docs, reason = "the fields are described with the columns in migrations/payments")]
 pub struct NewPayment {
     pub id: PaymentId,
@@ -45,6 +46,8 @@ pub struct NewPayment {
     pub traceparent: Option<String>,
 }
 
+composite_type!(NewPayment, "payments.new_payment");
+
 /// Holds a payment for each order that has none and no tombstone. `new` must name each order once. Answers the payments
 /// that are new.
 pub async fn create(database: &Database, new: &[NewPayment]) -> Result<HashMap<OrderId, Payment>, sqlx::Error> {
@@ -53,9 +56,7 @@ pub async fn create(database: &Database, new: &[NewPayment]) -> Result<HashMap<O
         with created as (
             insert into payments.payments (id, order_id, created_by, bill, currency, status, traceparent)
             select id, order_id, created_by, bill, currency, 'pending', traceparent
-            from jsonb_to_recordset($1) as new (
-                id uuid, order_id uuid, created_by text, bill bigint, currency text, traceparent text
-            )
+            from unnest($1::payments.new_payment[])
             -- In one order, so that two batches cannot wait for each other.
             order by order_id
             on conflict (order_id) do nothing
@@ -63,7 +64,7 @@ pub async fn create(database: &Database, new: &[NewPayment]) -> Result<HashMap<O
         )
         "#,
         "from created",
-        Json(new) as _,
+        new as _,
     )
     .fetch_all(database)
     .await
@@ -71,13 +72,12 @@ pub async fn create(database: &Database, new: &[NewPayment]) -> Result<HashMap<O
 }
 
 /// A payment whose order was cancelled before it was heard of.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Entombed {
     /// What the tombstone learns it was for.
-    #[serde(flatten)]
     pub new: NewPayment,
-    /// The event that is committed with it.
-    pub message: Message,
+    /// What the orders service is told with it.
+    pub event: PaymentProcessed,
 }
 
 /// Tells tombstones what they were for: those payments stay cancelled. Answers the payments that were tombstones.
@@ -86,12 +86,11 @@ pub async fn name_tombstones(
     outbox: &Outbox,
     entombed: &[Entombed],
 ) -> Result<HashMap<OrderId, Payment>, sqlx::Error> {
+    let event_ids = ids_for(entombed);
     let named = query_payments!(
         r#"
         with entombed as (
-            select * from jsonb_to_recordset($1) as entombed (
-                id uuid, order_id uuid, created_by text, bill bigint, currency text, message jsonb
-            )
+            select * from unnest($1::uuid[], $2::jsonb[], $3::payments.new_payment[]) as entombed (event_id, event)
         ), tombstone as (
             -- Locked in one order, so that two batches cannot wait for each other.
             select payments.order_id
@@ -114,21 +113,23 @@ pub async fn name_tombstones(
             returning payments.*
         ), announced as (
             insert into payments.outbox (id, event, order_id, data, traceparent)
-            select message.*
+            select event_id, $4, order_id, event, entombed.traceparent
             from named
             join entombed using (order_id)
-            cross join jsonb_to_record(entombed.message)
-                as message (id uuid, event text, order_id uuid, data jsonb, traceparent text)
         )
         "#,
         "from named",
-        Json(entombed) as _,
+        &event_ids,
+        entombed.iter().map(|payment| Json(&payment.event)).collect::<Vec<_>>() as _,
+        entombed.iter().map(|payment| payment.new.clone()).collect::<Vec<_>>() as _,
+        PaymentProcessed::NAME,
     )
     .fetch_all(database)
     .await
     .map(by_order)?;
-    let committed = entombed.iter().filter(|payment| named.contains_key(&payment.new.order_id));
-    outbox.hand_over(committed.map(|payment| payment.message.clone()).collect());
+    let committed = entombed.iter().zip(event_ids).filter(|(payment, _)| named.contains_key(&payment.new.order_id));
+    let message = |(Entombed { new, event }, id): (&Entombed, Uuid)| Message::of(id, event, new.traceparent.clone());
+    outbox.hand_over(committed.map(message).collect());
     Ok(named)
 }
 
@@ -158,16 +159,11 @@ pub async fn apply(
     settle_after: Duration,
     changes: &[Change],
 ) -> Result<HashMap<OrderId, Payment>, sqlx::Error> {
-    let rows: Vec<_> = changes.iter().map(announced).collect();
+    let event_ids = ids_for(changes);
     let changed = query_payments!(
         r#"
         with change as (
-            select * from jsonb_to_recordset($1) as change (
-                order_id uuid, expected_version integer, status text, cancel_requested boolean,
-                attempt_id uuid, attempts integer, card_brand text, card_last4 text, card_exp_month smallint,
-                card_exp_year smallint, decline_code text, attempt_outcome text, posting jsonb, message jsonb,
-                claim jsonb, traceparent text
-            )
+            select * from unnest($1::uuid[], $2::payments.change[]) as change (event_id)
         ), current as (
             -- Locked in one order, so that two batches cannot wait for each other.
             select change.*
@@ -190,14 +186,15 @@ pub async fn apply(
                     when current.status = 'refunding' then now()
                     when current.status <> 'processing' then null
                     when payments.status = 'processing' then payments.settle_at
-                    else now() + make_interval(secs => $2)
+                    else now() + make_interval(secs => $3)
                 end,
                 traceparent = current.traceparent,
                 version = payments.version + 1,
                 updated_at = now()
             from current
             where payments.order_id = current.order_id and payments.version = current.expected_version
-            returning payments.*, current.attempt_outcome, current.posting, current.message, current.claim
+            returning payments.*, current.attempt_outcome, current.posting, current.claim,
+                current.event_id, current.event
         ), attempted as (
             insert into payments.attempts as attempt
                 (id, order_id, number, outcome, decline_code, card_brand, card_last4, card_exp_month, card_exp_year)
@@ -214,7 +211,7 @@ pub async fn apply(
             select claim.*, changed.attempt_id
             from changed
             cross join jsonb_to_record(changed.claim) as claim (scope bytea, fingerprint bytea, request_id text)
-            where jsonb_typeof(changed.claim) = 'object'
+            where changed.claim is not null
         ), answered as (
             update payments.idempotency_keys as key
             set answer = to_jsonb(payment)
@@ -232,34 +229,31 @@ pub async fn apply(
                 and key.answer is null
         ), posted as (
             insert into payments.ledger (tx_id, account, amount, currency, order_id)
-            select posting.tx_id, entry.account, entry.sign * posting.amount, posting.currency, changed.order_id
+            select (posting).tx_id, account, sign * (posting).amount, (posting).currency, order_id
             from changed
-            cross join jsonb_to_record(changed.posting) as posting (tx_id uuid, amount bigint, currency text)
             cross join (values ('card_processor', 1), ('revenue', -1)) as entry (account, sign)
-            where jsonb_typeof(changed.posting) = 'object'
+            where posting is not null
         ), announced as (
             insert into payments.outbox (id, event, order_id, data, traceparent)
-            select message.*
-            from changed
-            cross join jsonb_to_record(changed.message)
-                as message (id uuid, event text, order_id uuid, data jsonb, traceparent text)
-            where jsonb_typeof(changed.message) = 'object'
+            select event_id, $4, order_id, event, traceparent from changed where event is not null
         )
         "#,
         "from changed",
-        Json(&rows) as _,
+        &event_ids,
+        changes as _,
         settle_after.as_secs_f64(),
+        PaymentProcessed::NAME,
     )
     .fetch_all(database)
     .await?;
     let changed = by_order(changed);
-    let committed = rows.into_iter().filter(|row| changed.contains_key(&row.change.order_id));
-    outbox.hand_over(committed.filter_map(|row| row.message).collect());
+    let committed = changes.iter().zip(event_ids).filter(|(change, _)| changed.contains_key(&change.order_id));
+    outbox.hand_over(committed.filter_map(message).collect());
     Ok(changed)
 }
 
-fn announced(change: &Change) -> Announced<'_, Change> {
-    Announced::new(change, change.event.as_ref(), change.traceparent.clone())
+fn message((change, id): (&Change, Uuid)) -> Option<Message> {
+    change.event.as_ref().map(|Json(event)| Message::of(id, event, change.traceparent.clone()))
 }
 
 /// Those of the payments that exist, tombstones included, whoever they belong to.

@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{Datelike, Utc};
-use serde::Serialize;
 use service_kit::batcher::Batcher;
+use service_kit::composite_type;
 use service_kit::pool::Database;
 use shared_events::ids::OrderId;
 use shared_events::money::{Currency, MinorUnits};
 use sqlx::migrate::Migrator;
-use sqlx::types::Json;
 
 use crate::card::{Card, Expiry};
 use crate::processor::{AttemptId, CardProcessor, Charge, NoAnswer, Record, Verdict, VoidRequest};
@@ -104,7 +103,7 @@ impl Sandbox {
 }
 
 /// A line of the book.
-#[derive(Serialize)]
+#[derive(sqlx::Encode)]
 struct Entry {
     attempt_id: AttemptId,
     order_id: OrderId,
@@ -115,15 +114,14 @@ struct Entry {
     refund_failures_left: i32,
 }
 
+composite_type!(Entry, "sandbox.entry");
+
 /// Enters what is not known already, and answers what was known or is now, in the order of the entries.
 async fn enter(book: &Database, entries: &[Entry]) -> Result<Vec<Record>, sqlx::Error> {
     let lines = sqlx::query!(
         r#"
         with entry as (
-            select * from jsonb_to_recordset($1) as entry (
-                attempt_id uuid, order_id uuid, amount bigint, currency text, status text, decline_code text,
-                refund_failures_left integer
-            )
+            select * from unnest($1::sandbox.entry[])
         ), entered as (
             insert into sandbox.charges
                 (attempt_id, order_id, amount, currency, status, decline_code, refund_failures_left)
@@ -140,7 +138,7 @@ async fn enter(book: &Database, entries: &[Entry]) -> Result<Vec<Record>, sqlx::
         from sandbox.charges
         where attempt_id = any(array(select attempt_id from entry))
         "#,
-        Json(entries) as _,
+        entries as _,
     )
     .fetch_all(book)
     .await?;

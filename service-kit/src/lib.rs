@@ -23,6 +23,7 @@ pub mod spans;
 pub mod trace_context;
 
 pub mod batcher;
+mod composite;
 pub mod database;
 pub mod partitions;
 pub mod pool;

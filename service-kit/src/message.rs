@@ -1,17 +1,14 @@
 //! An event on its way: from a decision to a row of the outbox to a message for the broker.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Serialize;
 use serde_json::value::RawValue;
 use shared_events::envelope::{self, Envelope, SpecVersion};
 use shared_events::events::Event;
 use shared_events::ids::OrderId;
 use uuid::Uuid;
 
-use crate::trace_context;
-
 /// An event as a row of the outbox.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Message {
     /// A UUIDv7: the same each time the event is sent.
     pub(crate) id: Uuid,
@@ -23,15 +20,10 @@ pub struct Message {
 }
 
 impl Message {
-    /// A new event, part of the trace that is running.
-    pub fn new<E: Event>(event: &E) -> Self {
-        Self::in_trace(event, trace_context::current())
-    }
-
-    /// A new event, part of this trace.
-    pub fn in_trace<E: Event>(event: &E, traceparent: Option<String>) -> Self {
+    /// The event by this id, part of this trace. That of the work which is running may be wrong: a batch is nobody's.
+    pub fn of<E: Event>(id: Uuid, event: &E, traceparent: Option<String>) -> Self {
         Self {
-            id: Uuid::now_v7(),
+            id,
             event: E::NAME.to_owned(),
             order_id: event.order_id(),
             // Structs of strings and numbers, which always serialize.
@@ -68,19 +60,7 @@ impl Message {
     }
 }
 
-/// A change and the event that is committed with it, as a row for a statement.
-#[derive(Serialize)]
-pub struct Announced<'a, Change> {
-    /// The change.
-    #[serde(flatten)]
-    pub change: &'a Change,
-    /// The event, if the change has one.
-    pub message: Option<Message>,
-}
-
-impl<'a, Change> Announced<'a, Change> {
-    /// The event becomes part of this trace. That of the work which is running would be wrong: a batch is nobody's.
-    pub fn new<E: Event>(change: &'a Change, event: Option<&E>, traceparent: Option<String>) -> Self {
-        Self { change, message: event.map(|event| Message::in_trace(event, traceparent)) }
-    }
+/// An id for the event of each of the rows, whether it has one or not.
+pub fn ids_for<Row>(rows: &[Row]) -> Vec<Uuid> {
+    rows.iter().map(|_| Uuid::now_v7()).collect()
 }

@@ -76,11 +76,11 @@ mod tests {
     fn create() -> Message {
         let (created_by, bill) = (UserId("somerandomuserid".to_owned()), MinorUnits(1));
         let order_id = OrderId::generate();
-        Message::in_trace(&PaymentCreate { order_id, created_by, bill, currency: Currency::DEFAULT }, None)
+        Message::of(Uuid::now_v7(), &PaymentCreate { order_id, created_by, bill, currency: Currency::DEFAULT }, None)
     }
 
     fn cancel() -> Message {
-        Message::in_trace(&PaymentCancel { order_id: OrderId::generate(), reason: CancelReason::User }, None)
+        Message::of(Uuid::now_v7(), &PaymentCancel { order_id: OrderId::generate(), reason: CancelReason::User }, None)
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! The SQL of telling: which changes have been made into deliveries, and for whom.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use service_kit::composite_type;
 use service_kit::pool::Database;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 /// A message that is to be sent to a webhook.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, sqlx::Encode)]
 #[expect(missing_docs, reason = "the fields are the columns")]
 pub struct NewDelivery {
     pub id: Uuid,
@@ -17,6 +16,8 @@ pub struct NewDelivery {
     pub order_id: Uuid,
     pub payload: String,
 }
+
+composite_type!(NewDelivery, "orders.new_delivery");
 
 /// Which changes have been made into deliveries; `None` at the very first time. With whether there is any webhook.
 pub async fn read(database: &Database) -> Result<(Option<String>, bool), sqlx::Error> {
@@ -76,9 +77,7 @@ pub async fn advance(
         with moved as (
             update orders.webhook_cursor set seen = $2, seen_below = $3 where id and seen = $1 returning id
         ), new as (
-            select * from jsonb_to_recordset($4) as new (
-                id uuid, webhook_id uuid, message_id text, event_type text, order_id uuid, payload text
-            )
+            select * from unnest($4::orders.new_delivery[])
             where exists (select from moved)
         ), made as (
             insert into orders.webhook_deliveries (id, webhook_id, message_id, event_type, order_id, payload)
@@ -92,7 +91,7 @@ pub async fn advance(
         from,
         to,
         to_below,
-        Json(deliveries) as _,
+        deliveries as _,
     )
     .execute(database)
     .await

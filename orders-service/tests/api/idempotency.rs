@@ -14,6 +14,7 @@ use service_kit::testing::{ALICE, Answer, TOKEN};
 use shared_events::events::ProcessedStatus;
 use shared_events::ids::UserId;
 use sqlx::PgPool;
+use sqlx::types::Json;
 
 use crate::helpers::{TestApp, id_of, processed};
 
@@ -167,6 +168,6 @@ fn claimed(claims: &Claims, bill: i64) -> NewOrder {
     let key = IdempotencyKey { key: "k".to_owned(), request_id: None };
     let body = serde_json::from_value(json!({"bill": bill})).expect("a body");
     let mut new = NewOrder::new(user.clone(), body).expect("is valid");
-    new.claim = Some(claims.claim(key, &user, "POST /api/orders", &[&new.wish()]));
+    new.claim = Some(Json(claims.claim(key, &user, "POST /api/orders", &[&new.wish()])));
     new
 }

@@ -2,6 +2,7 @@
 
 mod helpers;
 mod operator;
+mod parameters;
 
 mod access;
 mod cancel_order;

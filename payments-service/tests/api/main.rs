@@ -13,6 +13,7 @@ mod interleavings;
 mod ledger;
 mod new_orders;
 mod operations;
+mod parameters;
 mod pay;
 mod pay_at_once;
 mod pay_refusals;
