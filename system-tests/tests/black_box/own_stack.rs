@@ -4,11 +4,16 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::polling::eventually;
+use crate::polling::eventually_within;
 use crate::stack::{self, Stack};
+
+/// How long a stack, or one of its processes, may take to start: where two slow cores start several stacks side by side, a node
+/// of RabbitMQ alone has taken more than a minute.
+const START_DEADLINE: Duration = Duration::from_mins(3);
 
 /// Runs until it is dropped.
 pub struct OwnStack {
@@ -62,7 +67,7 @@ impl OwnStack {
         command.envs(settings.iter().copied());
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("xtask can be run");
         let started = Self { dir, child };
-        eventually("a stack of our own runs", || {
+        eventually_within(START_DEADLINE, "a stack of our own runs", || {
             let stack = fs::read(started.dir.join("state.json")).map_err(|problem| problem.to_string());
             stack.and_then(|json| match serde_json::from_slice::<Stack>(&json) {
                 Ok(stack) if stack.all_run() && stack.unfinished.is_empty() => Ok(()),
@@ -106,7 +111,7 @@ impl OwnStack {
     #[track_caller]
     pub fn once_restarted(&self, name: &str, before: &Stack) {
         let restarts = before.process(name).restarts;
-        eventually(format_args!("{name} is started again"), || {
+        eventually_within(START_DEADLINE, format_args!("{name} is started again"), || {
             let stack = self.now();
             let process = stack.process(name);
             if process.restarts > restarts && process.state == "running" { Ok(()) } else { Err(format!("{stack:?}")) }
@@ -116,7 +121,7 @@ impl OwnStack {
     /// Waits until every process is up; the stack as it is then.
     #[track_caller]
     pub fn once_all_run(&self) -> Stack {
-        eventually("every process runs", || {
+        eventually_within(START_DEADLINE, "every process runs", || {
             let stack = self.now();
             if stack.all_run() { Ok(stack) } else { Err(format!("{stack:?}")) }
         })
