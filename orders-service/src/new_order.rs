@@ -234,7 +234,8 @@ mod tests {
             match NewOrder::new(UserId("u".to_owned()), body) {
                 Ok(new) => {
                     prop_assert!((MinorUnits::MIN_BILL..=MinorUnits::MAX_BILL).contains(&new.bill));
-                    let total: i64 = new.items.iter().flat_map(|Json(items)| items).map(|Object(item)| item.quantity * item.unit_price).sum();
+                    let items = new.items.iter().flat_map(|Json(items)| items);
+                    let total: i64 = items.map(|Object(item)| item.quantity * item.unit_price).sum();
                     prop_assert!(new.items.is_none() || total == new.bill.0);
                     prop_assert!(!new.wish().is_empty());
                 }
