@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Executor, PgConnection, PgExecutor, PgPool, Row, SqlSafeStr};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection, PgExecutor, PgPool, Row, SqlSafeStr};
 use uuid::Uuid;
 
 use crate::outbox::Table;
@@ -182,8 +182,8 @@ pub async fn fill(superuser: &PgPool, statement: &'static str, rows: i32, months
     sqlx::raw_sql(statement).execute(&mut aside).await.expect("the tables are filled");
 }
 
-/// Gathers statistics as PostgreSQL does by itself, now and then: of tables in which there is something, and not of
-/// partitioned ones.
+/// Gathers statistics as PostgreSQL does by itself, now and then: of tables in which there is something, not of partitioned
+/// ones, and from as many rows as the database says to those who connect.
 pub async fn analyze(superuser: &PgPool) {
     let analyze = "do $$ declare filled regclass; begin
          for filled in select oid from pg_class where relkind = 'r' and relnamespace::regnamespace::text = any($1)
@@ -191,7 +191,8 @@ pub async fn analyze(superuser: &PgPool) {
          loop execute format('analyze %s', filled); end loop; end $$";
     let schemas = format!("array['{}']", testing::SCHEMAS.join("', '"));
     let analyze = AssertSqlSafe(analyze.replace("$1", &schemas));
-    sqlx::raw_sql(analyze).execute(superuser).await.expect("the planner knows how the tables are filled");
+    let mut autovacuum = superuser.connect_options().connect().await.expect("a connection");
+    sqlx::raw_sql(analyze).execute(&mut autovacuum).await.expect("the planner knows how the tables are filled");
 }
 
 /// The reads of a statement without parameters, as this connection carries it out.
