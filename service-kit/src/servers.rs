@@ -10,6 +10,9 @@ use futures_util::FutureExt;
 use futures_util::future::select_ok;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection, Row};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 
 use crate::unprepared::Statements;
 
@@ -82,16 +85,16 @@ impl Servers {
     /// Connects to the server that takes writes. An only server is taken as it is: nobody else could be asked.
     pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         match self.options.as_slice() {
-            [only] => only.connect().await,
+            [_] => self.connect_to(0).await,
             _ => Ok(self.find().await?.1),
         }
     }
 
     /// Asks all of them at the same time, so that one that does not answer holds up nobody.
     async fn find(&self) -> Result<(usize, PgConnection), sqlx::Error> {
-        let asked = self.options.iter().enumerate().map(|(index, server)| {
+        let asked = (0..self.options.len()).map(|index| {
             async move {
-                let mut connection = server.connect().await?;
+                let mut connection = self.connect_to(index).await?;
                 ensure_writable(&mut connection).await?;
                 Ok::<_, sqlx::Error>((index, connection))
             }
@@ -109,11 +112,22 @@ impl Servers {
 
     /// Whether one of them lets us in and, if there are others, takes writes.
     pub(crate) async fn visit(&self, index: usize) -> Result<(), sqlx::Error> {
-        let mut connection = self.options[index].connect().await?;
+        let mut connection = self.connect_to(index).await?;
         if self.are_several() {
             ensure_writable(&mut connection).await?;
         }
         connection.close().await
+    }
+
+    /// Connects to one of them, on a thread of its own until it has let us in. To log in takes four thousand rounds of a hash,
+    /// and after each five of them sqlx lets everybody else go first (<https://github.com/transact-rs/sqlx/issues/4005>):
+    /// beside thousands of requests a second that took two seconds, and many of those who waited for it were refused.
+    pub(crate) async fn connect_to(&self, index: usize) -> Result<PgConnection, sqlx::Error> {
+        let (options, runtime) = (self.options[index].clone(), Handle::current());
+        let waiting = CancellationToken::new();
+        let _until_nobody_waits = waiting.clone().drop_guard();
+        let connecting = spawn_blocking(move || runtime.block_on(waiting.run_until_cancelled(options.connect())));
+        connecting.await.ok().flatten().unwrap_or(Err(sqlx::Error::WorkerCrashed))
     }
 
     pub(crate) fn are_several(&self) -> bool {

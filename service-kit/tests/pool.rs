@@ -61,6 +61,21 @@ async fn connections_that_ended_before_the_server_was_back_are_used_by_no_statem
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
 }
 
+/// As where thousands of requests a second are under way.
+#[sqlx::test(migrations = false)]
+async fn a_connection_does_not_let_everybody_go_first_while_it_logs_in(superuser: PgPool) {
+    let database = Database::connect_lazy(&Link::to(&superuser).await.url, 1).expect("a URL");
+    let others = tokio::spawn(async {
+        loop {
+            // Blocks, as work does.
+            std::thread::sleep(Duration::from_millis(5));
+            tokio::task::yield_now().await;
+        }
+    });
+    sqlx::query("select 1").execute(&database).await.expect("a connection before those who wait for it are refused");
+    others.abort();
+}
+
 #[sqlx::test(migrations = false)]
 async fn a_statement_that_is_refused_does_not_cost_its_connection_and_one_that_ends_it_does(superuser: PgPool) {
     let database = Database::connect_lazy(&Link::to(&superuser).await.url, 1).expect("a URL");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use deadpool::managed::{Manager, Metrics, RecycleError, RecycleResult};
 use futures_util::FutureExt;
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::{Connection, PgConnection};
 
 use crate::database::backoff;
 use crate::servers::{Servers, ensure_writable, is_starting};
@@ -53,7 +53,7 @@ impl Manager for Connections {
 
 impl Connections {
     async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
-        let mut connection = self.servers.options(self.server).connect().await?;
+        let mut connection = self.servers.connect_to(self.server).await?;
         if self.servers.are_several() {
             // It may have become a standby since it was visited.
             ensure_writable(&mut connection).await?;
