@@ -121,7 +121,7 @@ impl Servers {
 
     /// Connects to one of them, on a thread of its own until it has let us in. To log in takes four thousand rounds of a hash,
     /// and after each five of them sqlx lets everybody else go first (<https://github.com/transact-rs/sqlx/issues/4005>):
-    /// beside thousands of requests a second that took two seconds, and many of those who waited for it were refused.
+    /// beside thousands of requests a second that took up to three seconds, after which whoever waits for it is refused.
     pub(crate) async fn connect_to(&self, index: usize) -> Result<PgConnection, sqlx::Error> {
         let (options, runtime) = (self.options[index].clone(), Handle::current());
         let waiting = CancellationToken::new();
