@@ -123,7 +123,7 @@ impl Servers {
     /// and after each five of them sqlx lets everybody else go first (<https://github.com/transact-rs/sqlx/issues/4005>):
     /// beside thousands of requests a second that took up to three seconds, after which whoever waits for it is refused.
     pub(crate) async fn connect_to(&self, index: usize) -> Result<PgConnection, sqlx::Error> {
-        let (options, runtime) = (self.options[index].clone(), Handle::current());
+        let (options, runtime) = (self.options(index).clone(), Handle::current());
         let waiting = CancellationToken::new();
         let _until_nobody_waits = waiting.clone().drop_guard();
         let connecting = spawn_blocking(move || runtime.block_on(waiting.run_until_cancelled(options.connect())));
