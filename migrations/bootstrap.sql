@@ -1,5 +1,6 @@
 -- Roles and schemas: what a superuser sets up once per database, before either service starts.
--- Run it again at any time; it changes nothing that is already there, but for a schema that a service still owns itself.
+-- Run it again at any time; it changes nothing that is already there, but for a schema that a service still owns itself and
+-- the settings of the database and the logins.
 -- The passwords are demo values: `alter role … password '…'` before real use.
 
 -- Two roles for each schema. The owner brings it up to date (`orders-service migrate`) and is not logged in otherwise; the
