@@ -65,3 +65,26 @@ async fn only_what_is_in_balance_is_posted(superuser: PgPool) {
         .expect("the ledger can be read");
     assert_eq!(posted, 0);
 }
+
+#[sqlx::test(migrations = false)]
+async fn an_order_is_neither_charged_nor_refunded_twice(superuser: PgPool) {
+    let service = TestApp::start(superuser).await;
+    let id = service.held_payment().await;
+    service.pay(id, APPROVED).await.expect(StatusCode::OK);
+    // The refund is the first, and then there is one of each.
+    for (direction, taken) in [(1, false), (-1, true), (-1, false), (1, false)] {
+        let posted = sqlx::query(
+            "insert into payments.ledger (tx_id, account, amount, currency, order_id)
+             select tx_id, account, $2 * sign * 5, 'USD', $1
+             from (select gen_random_uuid() as tx_id offset 0) as posting
+             cross join (values ('card_processor', 1), ('revenue', -1)) as entry (account, sign)",
+        )
+        .bind(id)
+        .bind(direction)
+        .execute(&service.app.database)
+        .await;
+        assert_eq!(posted.is_ok(), taken, "{direction}: {posted:?}");
+        assert!(posted.err().is_none_or(|refusal| service_kit::database::is_refusal(&refusal)), "{direction}");
+    }
+    assert_eq!(service.ledger(id).await, [BILL, -5]);
+}

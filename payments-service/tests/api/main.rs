@@ -11,6 +11,7 @@ mod grants;
 mod idempotency;
 mod interleavings;
 mod ledger;
+mod months;
 mod new_orders;
 mod operations;
 mod parameters;

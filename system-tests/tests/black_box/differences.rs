@@ -91,7 +91,8 @@ const TAMPERING: &[(&str, &[&str])] = &[
         &["kept_money_differs", "refund_not_posted"],
     ),
     (
-        "insert into payments.ledger
+        "drop index payments.one_charge_and_one_refund;
+         insert into payments.ledger
          select '00000000-0000-0000-0000-00000000000a', account, amount - sign(amount), currency, order_id
          from payments.ledger where (account, amount) in (('card_processor', -500), ('revenue', 500));
          update payments.ledger set amount = sign(amount)
