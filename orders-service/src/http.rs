@@ -116,7 +116,12 @@ async fn cancel_order(
         let order = find(&app, PathId(id), &user).await?;
         check_if_match(&headers, order.version)?;
         let Some(change) = order.cancel(CancelReason::User).map_err(|_| order_not_cancellable())? else {
-            return Ok(shown(&order));
+            let replicated = orders::find_replicated(&app.database, &[order.id]).await?.remove(&order.id);
+            match replicated.filter(|order| matches!(order.cancel(CancelReason::User), Ok(None))) {
+                Some(order) => return Ok(shown(&order)),
+                // It was cancelled on a server only that is no longer asked.
+                None => continue,
+            }
         };
         let change = Change { traceparent: trace_context::current(), ..change };
         if let Some(order) = app.changing.submit_or_refuse(change).await? {

@@ -1,13 +1,16 @@
 //! What the payments service tells of payments, and what that does to orders.
 
+use std::collections::{HashMap, HashSet};
+
 use service_kit::consumer::Impossible;
+use service_kit::database::found_no_more;
 use service_kit::trace_context;
 use shared_events::envelope::Envelope;
 use shared_events::events::PaymentProcessed;
 use shared_events::ids::OrderId;
 use tracing::info;
 
-use crate::order::Change;
+use crate::order::{Change, Order};
 use crate::{App, orders};
 
 /// Applies a batch of events, in whatever order and however often they come.
@@ -28,17 +31,23 @@ pub async fn on_payment_processed(
         }
     }
     // One change of an order at a time; what was decided on an outdated order is decided again.
+    let mut certain = HashSet::new();
     loop {
-        let mut changes: Vec<Change> = Vec::new();
-        for event in &news {
-            let is_first = changes.iter().all(|change| change.order_id != event.data.order_id);
-            if let (true, Some(order)) = (is_first, orders.get(&event.data.order_id)) {
-                let change = order.learn(&event.data);
-                changes.extend(change.map(|change| Change { traceparent: event.traceparent.clone(), ..change }));
-            }
-        }
+        let changes = learn(&news, &orders);
         if changes.is_empty() {
-            return Ok(impossible);
+            // What is no news to an order may be so on a server only that is no longer asked.
+            let known = news.iter().map(|event| event.data.order_id);
+            let known: Vec<OrderId> = known.filter(|id| !certain.contains(id)).collect();
+            if known.is_empty() {
+                return Ok(impossible);
+            }
+            let replicated = orders::find_replicated(&app.database, &known).await?;
+            if known.iter().any(|id| !replicated.contains_key(id)) {
+                return Err(found_no_more());
+            }
+            certain.extend(known);
+            orders.extend(replicated);
+            continue;
         }
         let changed = orders::apply(&app.database, &app.outbox, app.delivery_delay, &changes).await?;
         for order in changed.values() {
@@ -47,11 +56,26 @@ pub async fn on_payment_processed(
         }
         let outdated: Vec<OrderId> =
             changes.iter().map(|change| change.order_id).filter(|id| !changed.contains_key(id)).collect();
+        certain.extend(changed.keys().copied());
+        certain.retain(|id| !outdated.contains(id));
         orders.extend(changed);
         if !outdated.is_empty() {
             orders.extend(orders::find_many(&app.database, &outdated).await?);
         }
     }
+}
+
+/// The first change of each order that something is news to.
+fn learn(news: &[Envelope<PaymentProcessed>], orders: &HashMap<OrderId, Order>) -> Vec<Change> {
+    let mut changes: Vec<Change> = Vec::new();
+    for event in news {
+        let is_first = changes.iter().all(|change| change.order_id != event.data.order_id);
+        if let (true, Some(order)) = (is_first, orders.get(&event.data.order_id)) {
+            let change = order.learn(&event.data);
+            changes.extend(change.map(|change| Change { traceparent: event.traceparent.clone(), ..change }));
+        }
+    }
+    changes
 }
 
 fn refuse(event: &Envelope<PaymentProcessed>, reason: &str) -> Impossible {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use service_kit::batcher::Batcher;
-use service_kit::database::batched;
+use service_kit::database::{batched, found_no_more};
 use service_kit::idempotency::Claim;
 use service_kit::metrics::Metrics;
 use service_kit::outbox::Outbox;
@@ -16,7 +16,7 @@ use shared_events::ids::OrderId;
 
 use crate::new_order::NewOrder;
 use crate::order::Order;
-use crate::orders::{find_many, query_orders};
+use crate::orders::{find_replicated, query_orders};
 
 const BATCH: usize = 256;
 
@@ -111,18 +111,18 @@ async fn placed_earlier(
     let keys = find_keys(database, missing.iter().filter_map(|new| new.claim.as_deref())).await?;
     let key_of = |new: &NewOrder| new.claim.as_ref().and_then(|claim| keys.get(claim.scope.as_bytes()));
     let ids: Vec<OrderId> = missing.iter().map(|new| key_of(new).map_or(new.id, |key| key.order_id)).collect();
-    let orders = find_many(database, &ids).await?;
+    let orders = find_replicated(database, &ids).await?;
     let answer = |(new, id): (&&NewOrder, &OrderId)| {
-        let order = orders.get(id)?.clone();
+        let order = orders.get(id).ok_or_else(found_no_more)?.clone();
         let fits = |key: &Key| new.claim.as_ref().is_some_and(|claim| claim.fingerprint.as_bytes() == key.fingerprint);
         let placed = match key_of(new) {
             Some(key) if !fits(key) => Placed::KeyReused,
             Some(key) if key.order_id != new.id => Placed::Before(order),
             _ => Placed::Now(order),
         };
-        Some((new.id, placed))
+        Ok((new.id, placed))
     };
-    Ok(missing.iter().zip(&ids).filter_map(answer).collect())
+    missing.iter().zip(&ids).map(answer).collect()
 }
 
 struct Key {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use service_kit::consumer::Impossible;
+use service_kit::database::found_no_more;
 use service_kit::trace_context;
 use shared_events::envelope::Envelope;
 use shared_events::events::{PaymentCancel, PaymentCreate, PaymentProcessed, ProcessedStatus};
@@ -39,7 +40,11 @@ pub async fn on_payment_create(app: App, batch: Vec<Envelope<PaymentCreate>>) ->
     let known: Vec<OrderId> =
         batch.iter().map(|event| event.data.order_id).filter(|order| !held.contains_key(order)).collect();
     if !known.is_empty() {
-        held.extend(payments::find_many(&app.database, &known).await?);
+        let replicated = payments::find_replicated(&app.database, &known).await?;
+        if known.iter().any(|order| !replicated.contains_key(order)) {
+            return Err(found_no_more());
+        }
+        held.extend(replicated);
     }
     // A repeat says the same again; anything else contradicts what somebody may have paid already.
     Ok(batch.iter().filter(|event| contradicts(event, held.get(&event.data.order_id))).map(refuse).collect())
@@ -52,7 +57,7 @@ pub async fn on_payment_cancel(app: App, batch: Vec<Envelope<PaymentCancel>>) ->
     let mut outdated: Vec<OrderId> = traces.keys().copied().collect();
     // What was decided on an outdated payment is decided again.
     while !outdated.is_empty() {
-        let held = payments::find_many(&app.database, &outdated).await?;
+        let held = payments::find_replicated(&app.database, &outdated).await?;
         let unheard_of: Vec<OrderId> = outdated.iter().filter(|order| !held.contains_key(order)).copied().collect();
         if !unheard_of.is_empty() {
             payments::entomb(&app.database, &unheard_of).await?;

@@ -277,6 +277,25 @@ pub async fn find_many(database: &Database, orders: &[OrderId]) -> Result<HashMa
     .map(by_order)
 }
 
+/// The same, when whoever asks acts on it without writing anything: only what a standby has too, if there is one.
+///
+/// A primary that dies lets go of commits that wait for the standby, and shows for a moment what that one never had; one
+/// that starts again shows it until the standby has come back. A commit waits for all that was written before it, so
+/// this has something to commit.
+pub async fn find_replicated(
+    database: &Database,
+    orders: &[OrderId],
+) -> Result<HashMap<OrderId, Payment>, sqlx::Error> {
+    query_payments!(
+        "with written as materialized (select pg_logical_emit_message(true, '', ''))",
+        "from written cross join payments.payments where order_id = any($1)",
+        orders as &[OrderId],
+    )
+    .fetch_all(database)
+    .await
+    .map(by_order)
+}
+
 /// A page of the user's payments, newest first, and one more if there is one.
 pub async fn list(
     database: &Database,

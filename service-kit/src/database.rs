@@ -6,6 +6,7 @@
 //! in [`crate::http`], background work in tasks that look at their stop token only between calls.
 
 use std::borrow::Cow;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -296,6 +297,12 @@ where
         Err(problem) => answers.resize(jobs.len(), Err(problem.into())),
     }
     answers
+}
+
+/// What was found at one server is not there at the one that answers now: it has taken over, and never had it. Passing
+/// trouble, since all that was decided on it can be decided again.
+pub fn found_no_more() -> sqlx::Error {
+    sqlx::Error::Io(io::Error::other("another server has taken over, which has never had what was found"))
 }
 
 /// Whether somebody else held a row, or all of them, for longer than is waited for that.

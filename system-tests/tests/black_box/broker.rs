@@ -63,9 +63,15 @@ impl Copies {
 /// Adds a message to this queue alone, as soon as its service has declared it.
 #[track_caller]
 pub fn publish(queue: &str, message: &str) {
+    publish_in(&Stack::now(), queue, message);
+}
+
+/// The same in another stack than the common one.
+#[track_caller]
+pub fn publish_in(stack: &Stack, queue: &str, message: &str) {
     eventually(format_args!("{queue} takes a message"), || {
         let answer = waiting().block_on(async {
-            let (_connection, channel) = connect().await;
+            let (_connection, channel) = connect_to(stack).await;
             channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms are on");
             let (straight, persistent) = ("".into(), BasicProperties::default().with_delivery_mode(2));
             let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
@@ -136,8 +142,12 @@ async fn read(queue: &str) -> Vec<String> {
 }
 
 async fn connect() -> (Connection, Channel) {
+    connect_to(&Stack::now()).await
+}
+
+async fn connect_to(stack: &Stack) -> (Connection, Channel) {
     let connection =
-        Connection::connect(&Stack::now().amqp, ConnectionProperties::default()).await.expect("the broker answers");
+        Connection::connect(&stack.amqp, ConnectionProperties::default()).await.expect("the broker answers");
     let channel = connection.create_channel().await.expect("a channel");
     (connection, channel)
 }

@@ -3,14 +3,15 @@
 use std::process::Command;
 
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::client::{Answer, User};
-use crate::database;
 use crate::load::Load;
 use crate::own_stack::OwnStack;
 use crate::polling::eventually;
 use crate::reconciliation::Reconciliation;
 use crate::stack::{self, Stack};
+use crate::{broker, database, parked};
 
 #[test]
 fn a_standby_takes_over_under_load_and_nothing_that_was_answered_is_lost() {
@@ -89,6 +90,57 @@ fn without_its_standby_the_primary_answers_no_write_until_it_is_back_or_an_opera
 
     load.finish_and_compare(&before.postgres);
     before.process("postgres-2").thaw();
+}
+
+/// A commit that waits for the standby when its primary dies is let go and seen by others, before they die as well; and
+/// again after a start. Here it does not wait at all.
+#[test]
+fn what_only_a_dying_primary_knows_is_neither_answered_nor_acknowledged() {
+    let stack = OwnStack::start_with_standby("unreplicated-stack");
+    let before = stack.once_all_run();
+    let user = User::demo().at(&before.gateway);
+    let order = user.place_order();
+    user.payment_becomes(&order, "pending");
+    let only_here = Uuid::now_v7();
+    let primary = address(&before, "postgres");
+    before.process("postgres-2").freeze();
+    eventually("nothing more is sent to the standby", || {
+        let ended = "select count(pg_terminate_backend(pid))::text from pg_stat_replication";
+        match database::text(&primary, ended).as_str() {
+            "0" => Ok(()),
+            still => Err(still.to_owned()),
+        }
+    });
+    let changes = format!(
+        "set synchronous_commit = local;
+         update orders.orders set status = 'cancelled', cancel_reason = 'user', version = 2 where id = '{order}';
+         insert into payments.payments (id, order_id, created_by, bill, currency, status)
+         values ('{only_here}', '{only_here}', 'somerandomuserid', 62243, 'USD', 'pending')"
+    );
+    database::execute(&primary, &changes);
+
+    user.cancel(&order).assert_problem(503, "service_unavailable");
+    broker::publish_in(&before, parked::QUEUE, &parked::create_event(only_here));
+    eventually("the payments service waits for the standby", || {
+        let waits = "select count(*)::text from pg_stat_activity
+            where usename = 'payments_service' and wait_event = 'SyncRep'";
+        match database::text(&primary, waits).as_str() {
+            "0" => Err("it does not".to_owned()),
+            _ => Ok(()),
+        }
+    });
+
+    before.process("postgres").kill();
+    before.process("postgres-2").thaw();
+    promote(&stack);
+    let after = stack.once_all_run();
+    let held = format!("select coalesce(max(id::text), 'none') from payments.payments where order_id = '{only_here}'");
+    eventually("the payment is held by the new primary", || match database::text(&after.postgres, &held) {
+        id if id != "none" && id != only_here.to_string() => Ok(()),
+        other => Err(other),
+    });
+    user.order_becomes(&order, "created", "pending");
+    assert_eq!(user.cancel(&order).status, 200);
 }
 
 impl User {

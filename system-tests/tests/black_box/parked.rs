@@ -143,7 +143,8 @@ pub fn give_up_event_of(id: Uuid) {
     broker::publish(&format!("{QUEUE}.dead"), &create_event(id));
 }
 
-fn create_event(id: Uuid) -> String {
+/// What the orders service would send of an order of the demo user.
+pub fn create_event(id: Uuid) -> String {
     json!({
         "specversion": "1.0",
         "id": Uuid::now_v7(),
