@@ -44,13 +44,19 @@ impl Backlog {
             from (
                 select status, updated_at, case status when 'processing' then now() - attempt.started_at end as charging
                 from (
-                    select status, updated_at, order_id, attempts from payments.payments
-                    where settle_at is not null
-                    order by settle_at
-                    limit $2
+                    (select order_id from payments.attempts where settle_at is not null order by settle_at limit $2)
+                    union all
+                    (select order_id from payments.payments where settle_at is not null order by settle_at limit $2)
                 ) as unsettled
-                join payments.attempts as attempt
-                    on attempt.order_id = unsettled.order_id and attempt.number = unsettled.attempts
+                cross join lateral (
+                    select * from payments.payments where order_id = unsettled.order_id
+                    -- So that they are looked up one by one.
+                    offset 0
+                ) as payment
+                cross join lateral (
+                    select * from payments.attempts where order_id = payment.order_id and number = payment.attempts
+                    offset 0
+                ) as attempt
             ) as unsettled
             "#,
             settle_after.as_secs_f64(),
@@ -132,15 +138,23 @@ pub async fn unsettled(database: &Database, settle_after: Duration) -> Result<Ve
         select order_id as "order_id!: OrderId", status as "status!", attempt_id as "attempt_id!", bill, currency,
             cancel_requested as "cancel_requested!", extract(epoch from now() - since)::float8 as "age_seconds!", settle_at, traceparent
         from (
-            select payment.*, case payment.status when 'processing' then attempt.started_at else payment.updated_at end as since
+            select payment.order_id, status, payment.attempt_id, bill, currency, cancel_requested, traceparent,
+                coalesce(payment.settle_at, attempt.settle_at) as settle_at,
+                case status when 'processing' then attempt.started_at else updated_at end as since
             from (
-                select order_id, status, attempt_id, attempts, bill, currency, cancel_requested, settle_at, traceparent, updated_at
-                from payments.payments
-                where settle_at is not null
-                order by settle_at
-                limit $2
+                (select order_id from payments.attempts where settle_at is not null order by settle_at limit $2)
+                union all
+                (select order_id from payments.payments where settle_at is not null order by settle_at limit $2)
+            ) as unsettled
+            cross join lateral (
+                select * from payments.payments where order_id = unsettled.order_id
+                -- So that they are looked up one by one.
+                offset 0
             ) as payment
-            join payments.attempts as attempt on attempt.order_id = payment.order_id and attempt.number = payment.attempts
+            cross join lateral (
+                select * from payments.attempts where order_id = payment.order_id and number = payment.attempts
+                offset 0
+            ) as attempt
         ) as unsettled
         where status = 'refunding' or since < now() - make_interval(secs => $1)
         order by settle_at
@@ -154,22 +168,22 @@ pub async fn unsettled(database: &Database, settle_after: Duration) -> Result<Ve
 
 /// Has the settlement look at the payment of this order at once; false if nothing about it is in doubt.
 pub async fn make_due(database: &Database, settle_after: Duration, order: Uuid) -> Result<bool, sqlx::Error> {
-    let made = sqlx::query!(
+    sqlx::query_scalar!(
         r#"
-        update payments.payments as payment
-        set settle_at = now()
-        from payments.attempts as attempt
-        where payment.order_id = $1
-            and attempt.order_id = payment.order_id and attempt.number = payment.attempts
-            and (
-                payment.status = 'refunding'
-                or payment.status = 'processing' and attempt.started_at < now() - make_interval(secs => $2)
-            )
+        with charge as (
+            update payments.attempts set settle_at = now()
+            where order_id = $1 and outcome = 'started' and started_at < now() - make_interval(secs => $2)
+            returning order_id
+        ), refund as (
+            update payments.payments set settle_at = now()
+            where order_id = $1 and status = 'refunding'
+            returning order_id
+        )
+        select exists (select from charge union all select from refund) as "made!"
         "#,
         order,
         settle_after.as_secs_f64(),
     )
-    .execute(database)
-    .await?;
-    Ok(made.rows_affected() > 0)
+    .fetch_one(database)
+    .await
 }

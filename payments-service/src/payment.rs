@@ -35,7 +35,6 @@ pub struct Payment {
     pub card_exp_month: Option<i16>,
     pub card_exp_year: Option<i16>,
     pub decline_code: Option<String>,
-    pub settle_at: Option<DateTime<Utc>>,
     pub traceparent: Option<String>,
     pub version: i32,
     pub created_at: DateTime<Utc>,

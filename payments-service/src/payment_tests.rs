@@ -28,7 +28,6 @@ fn payment(status: PaymentStatus, cancel_requested: bool) -> Payment {
         card_exp_month: None,
         card_exp_year: None,
         decline_code: None,
-        settle_at: None,
         traceparent: None,
         version: 7,
         created_at: DateTime::UNIX_EPOCH,

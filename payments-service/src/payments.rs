@@ -24,7 +24,7 @@ macro_rules! query_payments {
         sqlx::query_as!(
             Payment,
             $before
-                + "select id, order_id, created_by, bill, currency, status, cancel_requested, attempt_id, attempts, card_brand, card_last4, card_exp_month, card_exp_year, decline_code, settle_at, traceparent, version, created_at, updated_at "
+                + "select id, order_id, created_by, bill, currency, status, cancel_requested, attempt_id, attempts, card_brand, card_last4, card_exp_month, card_exp_year, decline_code, traceparent, version, created_at, updated_at "
                 + $after
             $(, $argument)*
         )
@@ -205,7 +205,7 @@ pub async fn apply(
             on conflict (order_id, number) do update
                 -- Should it be another attempt, there is no outcome, which is refused.
                 set outcome = case attempt.id when excluded.id then excluded.outcome end,
-                    decline_code = excluded.decline_code, settled_at = now()
+                    decline_code = excluded.decline_code, settle_at = null, settled_at = now()
         ), claimed as (
             insert into payments.idempotency_keys (scope, fingerprint, request_id, attempt_id)
             select claim.*, changed.attempt_id
@@ -331,17 +331,26 @@ pub async fn list(
 pub async fn claim_unsettled(database: &Database, again_after: Duration) -> Result<Vec<Payment>, sqlx::Error> {
     query_payments!(
         r#"
-        with claimed as (
-        update payments.payments set settle_at = now() + make_interval(secs => $1)
-        -- An array, so that the payments are looked up by it: a join may be planned to read all of them.
-        where order_id = any(array(
-            select order_id from payments.payments where settle_at <= now() order by settle_at limit $2
-            for update skip locked
-        ))
-        returning *
+        with charge as (
+            update payments.attempts set settle_at = now() + make_interval(secs => $1)
+            -- An array, so that they are looked up by it: a join may be planned to read all of them.
+            where id = any(array(
+                select id from payments.attempts where settle_at <= now() order by settle_at limit $2
+                for update skip locked
+            ))
+            returning order_id
+        ), refund as (
+            update payments.payments set settle_at = now() + make_interval(secs => $1)
+            where order_id = any(array(
+                select order_id from payments.payments where settle_at <= now() order by settle_at limit $2
+                for update skip locked
+            ))
+            returning order_id
         )
         "#,
-        "from claimed",
+        r#"from payments.payments
+        where order_id = any(array(select order_id from charge union all select order_id from refund))
+        "#,
         again_after.as_secs_f64(),
         UNSETTLED,
     )

@@ -136,7 +136,6 @@ impl PaymentRow {
             card_exp_month: None,
             card_exp_year: None,
             decline_code: None,
-            settle_at: None,
             traceparent: None,
             version: self.version,
             created_at: DateTime::UNIX_EPOCH,

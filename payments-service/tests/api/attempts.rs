@@ -10,7 +10,7 @@ use crate::helpers::{APPROVED, DECLINED, TestApp};
 /// The order's attempts as the table has them, without their ids; times as how they follow each other.
 async fn kept(service: &TestApp, id: shared_events::ids::OrderId) -> Value {
     const ATTEMPTS: &str = "
-        select jsonb_agg(to_jsonb(attempt) - array['id', 'order_id', 'started_at', 'settled_at'] || jsonb_build_object(
+        select jsonb_agg(to_jsonb(attempt) - array['id', 'order_id', 'started_at', 'settle_at', 'settled_at'] || jsonb_build_object(
             'began', case when started_at between before and now() then 'in turn' else 'out of turn' end,
             'ended', case when settled_at between started_at and now() then 'later' end
         ) order by number)

@@ -50,6 +50,36 @@ async fn a_charge_in_doubt_is_listed_and_settled_at_once(database: PgPool) {
     }
 }
 
+/// The release before this one keeps it with the payment, the next one with the attempt.
+#[sqlx::test(migrations = false)]
+async fn a_charge_in_doubt_is_known_wherever_the_time_to_look_at_it_is_kept(superuser: PgPool) {
+    let service = TestApp::start(superuser.clone()).await;
+    let operators = operators(&service, Duration::ZERO);
+    let later = "now() + interval '1 hour'";
+    for [of_payment, of_attempt] in [[later, "null"], ["null", later]] {
+        let id = service.held_payment().await;
+        service.pay(id, CHARGED_IN_SILENCE).await.expect(StatusCode::ACCEPTED);
+        let kept = format!(
+            "update payments.payments set settle_at = {of_payment} where order_id = '{id}';
+             update payments.attempts set settle_at = {of_attempt} where order_id = '{id}'"
+        );
+        sqlx::raw_sql(AssertSqlSafe(kept)).execute(&superuser).await.expect("the time is kept there");
+        assert_eq!(get(&operators, "/overview").await["backlog"]["inDoubt"], 1);
+        let listed = get(&operators, "/in-doubt").await[0].clone();
+        assert_eq!(listed["orderId"], json!(id));
+        assert!(listed["settleAt"].is_string(), "{listed}");
+
+        let settle = format!("/in-doubt/{id}/settle");
+        operators.send(Method::POST, &settle, "", &Value::Null).await.expect(StatusCode::ACCEPTED);
+        service.settle_due().await;
+        assert_eq!(service.status(id).await, "paid");
+        let times = "select coalesce(payments.settle_at, attempts.settle_at) is null
+            from payments.payments join payments.attempts using (order_id) where order_id = $1";
+        let is_over: bool = sqlx::query_scalar(times).bind(id).fetch_one(&superuser).await.expect("both rows");
+        assert!(is_over, "of what is settled no time is kept");
+    }
+}
+
 #[sqlx::test(migrations = false)]
 async fn a_charge_that_may_still_be_running_is_left_alone(database: PgPool) {
     let service = TestApp::start(database).await;
