@@ -182,11 +182,10 @@ pub async fn apply(
                 card_exp_month = current.card_exp_month,
                 card_exp_year = current.card_exp_year,
                 decline_code = current.decline_code,
-                settle_at = case
-                    when current.status = 'refunding' then now()
-                    when current.status <> 'processing' then null
-                    when payments.status = 'processing' then payments.settle_at
-                    else now() + make_interval(secs => $3)
+                settle_at = case current.status
+                    when 'refunding' then now()
+                    -- The release before this one keeps here when it looks at a charge.
+                    when 'processing' then payments.settle_at
                 end,
                 traceparent = current.traceparent,
                 version = payments.version + 1,
@@ -197,9 +196,11 @@ pub async fn apply(
                 current.event_id, current.event
         ), attempted as (
             insert into payments.attempts as attempt
-                (id, order_id, number, outcome, decline_code, card_brand, card_last4, card_exp_month, card_exp_year)
+                (id, order_id, number, outcome, decline_code, card_brand, card_last4, card_exp_month, card_exp_year,
+                    settle_at)
             select attempt_id, order_id, attempts, attempt_outcome, decline_code,
-                card_brand, card_last4, card_exp_month, card_exp_year
+                card_brand, card_last4, card_exp_month, card_exp_year,
+                case attempt_outcome when 'started' then now() + make_interval(secs => $3) end
             from changed
             where attempt_outcome is not null
             on conflict (order_id, number) do update

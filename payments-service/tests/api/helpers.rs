@@ -203,8 +203,12 @@ impl TestApp {
 
     /// Makes time pass, for a charge or refund without an answer.
     pub async fn make_due(&self, id: OrderId) {
-        let statement = "update payments.payments set settle_at = now() where order_id = $1 and settle_at is not null";
-        sqlx::query(statement).bind(id).execute(&self.app.database).await.expect("the statement runs");
+        for statement in [
+            "update payments.attempts set settle_at = now() where order_id = $1 and settle_at is not null",
+            "update payments.payments set settle_at = now() where order_id = $1 and settle_at is not null",
+        ] {
+            sqlx::query(statement).bind(id).execute(&self.app.database).await.expect("the statement runs");
+        }
     }
 
     /// The outbox: what the orders service is told of this payment.

@@ -50,7 +50,7 @@ async fn a_charge_in_doubt_is_listed_and_settled_at_once(database: PgPool) {
     }
 }
 
-/// The release before this one keeps it with the payment, the next one with the attempt.
+/// The release before this one keeps it with the payment.
 #[sqlx::test(migrations = false)]
 async fn a_charge_in_doubt_is_known_wherever_the_time_to_look_at_it_is_kept(superuser: PgPool) {
     let service = TestApp::start(superuser.clone()).await;

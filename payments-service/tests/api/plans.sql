@@ -1,13 +1,16 @@
 -- Fills every table with a row for each order of `n`, or with more, unless it is there already.
 with held as (
     insert into payments.payments (id, order_id, created_by, bill, currency, status, attempt_id, settle_at)
-    select id, id, 'user ' || n % 100, n, 'EUR', (array['pending', 'paid', 'processing'])[n % 3 + 1], id,
+    select id, id, 'user ' || n % 100, n, 'EUR', (array['pending', 'processing', 'refunding'])[n % 3 + 1], id,
         case n % 3 when 2 then now() end
     from n
     on conflict do nothing
 ), attempted as (
-    insert into payments.attempts (id, order_id, number, card_brand, card_last4, card_exp_month, card_exp_year)
-    select id, id, 1, 'visa', '4242', 12, 2030 from n
+    insert into payments.attempts
+        (id, order_id, number, outcome, card_brand, card_last4, card_exp_month, card_exp_year, settle_at)
+    select id, id, 1, case n % 3 when 1 then 'started' else 'approved' end, 'visa', '4242', 12, 2030,
+        case n % 3 when 1 then now() end
+    from n
     on conflict do nothing
 ), posted as (
     insert into payments.ledger (tx_id, account, amount, currency, order_id)

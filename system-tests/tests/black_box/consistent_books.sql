@@ -20,7 +20,7 @@ insert into payments.payments (id, order_id, created_by, bill, currency, status,
     settle_at, created_at, updated_at)
 select gen_random_uuid(), orders.id, created_by, bill, currency, held.status, held.version, held.attempts,
     case when attempts > 0 then gen_random_uuid() end,
-    case when held.status in ('processing', 'refunding') then now() end, created_at,
+    case when held.status = 'refunding' then now() end, created_at,
     case when held.status in ('processing', 'refunding') then now() else updated_at end
 from orders.orders
 join (values
@@ -34,9 +34,10 @@ join (values
 ) as held (number, status, version, attempts) on orders.bill = 100 * held.number;
 
 -- The card of the paid order was asked three times.
-insert into payments.attempts (id, order_id, number, outcome, card_brand, card_last4, card_exp_month, card_exp_year)
+insert into payments.attempts (id, order_id, number, outcome, card_brand, card_last4, card_exp_month, card_exp_year,
+    settle_at)
 select case when tried.number = attempts then attempt_id else gen_random_uuid() end, order_id, tried.number,
-    tried.outcome, 'visa', '4242', 12, 2030
+    tried.outcome, 'visa', '4242', 12, 2030, case tried.outcome when 'started' then now() end
 from payments.payments
 join (values
     ('declined', 1, 'declined'),

@@ -117,7 +117,7 @@ fn a_charge_in_doubt_is_shown_and_settled() {
     assert_eq!(user.pay(&order, CHARGED_IN_SILENCE).status, 202);
     // As after many questions that nobody answered; the first one is seconds away.
     let later =
-        format!("update payments.payments set settle_at = now() + interval '1 hour' where order_id = '{order}'");
+        format!("update payments.attempts set settle_at = now() + interval '1 hour' where order_id = '{order}'");
     database::execute(&stack.postgres, &later);
     browse("a_charge_in_doubt_is_shown_and_settled");
     user.order_becomes(&order, "delivered", "paid");

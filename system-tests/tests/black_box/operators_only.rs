@@ -34,7 +34,7 @@ const CHANGEABLE: &str = "
         (select jsonb_agg(row order by id) from orders.outbox row),
         (select jsonb_agg(row order by id) from payments.parked row),
         (select jsonb_agg(row order by id) from payments.outbox row),
-        (select jsonb_agg(row order by id) from payments.payments row where settle_at is not null),
+        (select jsonb_agg(row order by id) from payments.attempts row where settle_at is not null),
         (select count(*) from payments.reconciliations)
     )::text";
 
@@ -106,7 +106,7 @@ fn something_to_settle(user: &User, postgres: &str) -> Uuid {
     let data = json!({"orderId": order, "createdBy": "somerandomuserid", "bill": 62243, "currency": "USD"});
     let event = Uuid::now_v7();
     let later = format!(
-        "update payments.payments set settle_at = now() + interval '1 hour' where order_id = '{order}';
+        "update payments.attempts set settle_at = now() + interval '1 hour' where order_id = '{order}';
          insert into orders.outbox (id, event, order_id, data, next_attempt_at)
          values ('{event}', 'payment-create-event', '{order}', '{data}', now() + interval '1 hour')"
     );

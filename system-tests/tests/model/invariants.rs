@@ -22,7 +22,8 @@ const NEVER: [(&str, &str); 12] = [
     ),
     (
         "a payment without an end",
-        "select order_id from payments.payments where status in ('processing', 'refunding') or settle_at is not null",
+        "select order_id from payments.payments where status in ('processing', 'refunding') or settle_at is not null
+         union all select order_id from payments.attempts where settle_at is not null",
     ),
     (
         "a cancelled order that keeps money",

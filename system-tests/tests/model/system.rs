@@ -202,11 +202,16 @@ impl System {
 
     /// Lets the settlement look at this order's payment and at no other.
     async fn settle(&self, id: OrderId, line: Line) -> Answer {
-        let make_due = "
-            update payments.payments
-            set settle_at = case when order_id = $1 then now() else now() + interval '1 hour' end
-            where settle_at is not null";
-        self.execute(make_due, id).await;
+        for make_due in [
+            "update payments.attempts
+             set settle_at = case when order_id = $1 then now() else now() + interval '1 hour' end
+             where settle_at is not null",
+            "update payments.payments
+             set settle_at = case when order_id = $1 then now() else now() + interval '1 hour' end
+             where settle_at is not null",
+        ] {
+            self.execute(make_due, id).await;
+        }
         self.processor.set_line(line);
         settlement::settle_due(&self.payments).await.expect("the database answers");
         self.processor.set_line(Line::Good);
