@@ -71,7 +71,10 @@ begin
         foreach parent in array parents loop
             rest := format('%I.%I', place, parent || '_default');
             mine := format('%I.%I', place, parent || suffix);
-            execute format('create table %s (like %s including all)', mine, rest);
+            select concat(format('create table %s (like %s including all)', mine, rest),
+                    ' with (' || array_to_string(reloptions, ', ') || ')')
+                into step from pg_class where oid = rest::regclass;
+            execute step;
             execute format('alter table %s drop constraint %I', mine, 'outside' || suffix);
             for step in
                 select replace(format('alter table %s add %s', mine, pg_get_constraintdef(oid)), '_default(', suffix || '(')

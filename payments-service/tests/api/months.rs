@@ -10,7 +10,7 @@ use sqlx::migrate::Migrator;
 /// The last migration before tables could be partitioned and still had other guards.
 const PARTITIONED_AT: i64 = 12;
 
-/// Of each table that holds rows: the indexes and checks that it has, without the names of the months.
+/// Of each table that holds rows: its indexes, checks and settings, without the names of the months.
 const GUARDS: &str = "
     with place as (
         select oid, regexp_replace(relname, '_(default|[0-9]{4}_[0-9]{2})$', '') as table
@@ -23,6 +23,8 @@ const GUARDS: &str = "
         union all
         select place.oid, place.table, regexp_replace(pg_get_constraintdef(pg_constraint.oid), ' NOT VALID', '')
         from place join pg_constraint on conrelid = place.oid and contype = 'c' and conname !~ '^outside_'
+        union all
+        select oid, place.table, unnest(reloptions) from place join pg_class using (oid)
     )
     select guard.table || ': ' || string_agg(definition, '; ' order by definition) from guard group by guard.table, oid";
 
