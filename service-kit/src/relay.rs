@@ -31,7 +31,7 @@ use crate::spans;
 /// the same whatever is in it.
 const EVENTS_PERIOD: Duration = Duration::from_millis(4);
 /// Nobody waits for a receipt, and one for many events costs as much as one for one.
-const RECEIPTS_PERIOD: Duration = Duration::from_millis(100);
+const RECEIPTS_PERIOD: Duration = Duration::from_millis(250);
 const SWEEP_PERIOD: Duration = Duration::from_millis(500);
 /// The sweeper leaves younger rows alone; the default of `next_attempt_at` says the same.
 const SWEEP_AFTER: TimeDelta = TimeDelta::seconds(2);
