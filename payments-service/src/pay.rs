@@ -83,10 +83,11 @@ pub async fn pay(
         let payment = found.ok_or(PayError::NotFound)?;
         if payment.is_being_charged(attempt_id) {
             // Our change was made, and the database's answer to it was lost. A charge must not be all that is left of it.
-            found = payments::find_replicated(&app.database, &[order_id]).await?.remove(&order_id);
-            if let Some(begun) = found.take_if(|payment| payment.is_being_charged(attempt_id)) {
+            let replicated = payments::find_replicated(&app.database, &[order_id]).await?.remove(&order_id);
+            if let Some(begun) = replicated.filter(|payment| payment.is_being_charged(attempt_id)) {
                 break begun;
             }
+            found = app.finding.find_soon(owner, order_id).await?;
             continue;
         }
         // After the payment was read: an attempt that came between changes its version, and this one will not begin.

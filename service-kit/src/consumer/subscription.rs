@@ -51,7 +51,8 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// Gives batches of `E` to `apply`, which answers those that are impossible. It may be given any event again.
+    /// Gives batches of `E` to `apply`, which answers those that are impossible. It may be given any event again; what it takes
+    /// for known has to be so where a standby has it, too.
     pub fn new<E, Apply, Applying>(broker: &Broker, apply: Apply) -> Self
     where
         E: Event + Send + 'static,
