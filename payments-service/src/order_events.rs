@@ -41,7 +41,9 @@ pub async fn on_payment_create(app: App, batch: Vec<Envelope<PaymentCreate>>) ->
         batch.iter().map(|event| event.data.order_id).filter(|order| !held.contains_key(order)).collect();
     if !known.is_empty() {
         let replicated = payments::find_replicated(&app.database, &known).await?;
-        if known.iter().any(|order| !replicated.contains_key(order)) {
+        // Every tombstone has been told by now what it was for.
+        let is_held = |order| replicated.get(order).is_some_and(|payment| payment.created_by.is_some());
+        if !known.iter().all(is_held) {
             return Err(found_no_more());
         }
         held.extend(replicated);
