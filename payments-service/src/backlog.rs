@@ -14,6 +14,40 @@ use uuid::Uuid;
 use crate::payment::PaymentStatus;
 use crate::processor::AttemptId;
 
+/// `query_as!` over what is without an answer, so many of the charges and of the refunds that come up first, and since when
+/// that is so: `$select` goes before it, `$after` behind it.
+macro_rules! query_unsettled {
+    ($row:ident, $select:tt, $after:tt, $settle_after:expr, $limit:expr $(,)?) => {
+        sqlx::query_as!(
+            $row,
+            $select
+                + r#"
+        from (
+            select payment.order_id, status, payment.attempt_id, bill, currency, cancel_requested, traceparent,
+                coalesce(payment.settle_at, attempt.settle_at) as settle_at,
+                case status when 'processing' then attempt.started_at else updated_at end as since
+            from (
+                (select order_id from payments.attempts where settle_at is not null order by settle_at limit $2)
+                union all
+                (select order_id from payments.payments where settle_at is not null order by settle_at limit $2)
+            ) as unsettled
+            cross join lateral (
+                select * from payments.payments where order_id = unsettled.order_id
+                -- So that they are looked up one by one.
+                offset 0
+            ) as payment
+            cross join lateral (
+                select * from payments.attempts where order_id = payment.order_id and number = payment.attempts
+                offset 0
+            ) as attempt
+        ) as unsettled
+        "# + $after,
+            $settle_after.as_secs_f64(),
+            $limit,
+        )
+    };
+}
+
 /// What is without an answer. What is more than [`COUNTED`] is counted as that.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -31,35 +65,20 @@ pub struct Backlog {
 impl Backlog {
     /// As it is at this moment; a charge is in doubt when it has no answer after `settle_after`.
     pub async fn read(database: &Database, settle_after: Duration) -> Result<Self, sqlx::Error> {
-        sqlx::query_as!(
+        query_unsettled!(
             Self,
             r#"
             select
-                count(*) filter (where charging > make_interval(secs => $1)) as "in_doubt!",
-                coalesce(extract(epoch from max(charging) filter (where charging > make_interval(secs => $1))), 0)::float8
-                    as "in_doubt_age_seconds!",
+                count(*) filter (where status = 'processing' and now() - since > make_interval(secs => $1)) as "in_doubt!",
+                coalesce(extract(epoch from max(now() - since) filter (
+                    where status = 'processing' and now() - since > make_interval(secs => $1)
+                )), 0)::float8 as "in_doubt_age_seconds!",
                 count(*) filter (where status = 'refunding') as "refunding!",
-                coalesce(extract(epoch from max(now() - updated_at) filter (where status = 'refunding')), 0)::float8
+                coalesce(extract(epoch from max(now() - since) filter (where status = 'refunding')), 0)::float8
                     as "refunding_age_seconds!"
-            from (
-                select status, updated_at, case status when 'processing' then now() - attempt.started_at end as charging
-                from (
-                    (select order_id from payments.attempts where settle_at is not null order by settle_at limit $2)
-                    union all
-                    (select order_id from payments.payments where settle_at is not null order by settle_at limit $2)
-                ) as unsettled
-                cross join lateral (
-                    select * from payments.payments where order_id = unsettled.order_id
-                    -- So that they are looked up one by one.
-                    offset 0
-                ) as payment
-                cross join lateral (
-                    select * from payments.attempts where order_id = payment.order_id and number = payment.attempts
-                    offset 0
-                ) as attempt
-            ) as unsettled
             "#,
-            settle_after.as_secs_f64(),
+            "",
+            settle_after,
             i64::from(COUNTED),
         )
         .fetch_one(database)
@@ -132,34 +151,17 @@ const LISTED: i64 = 1000;
 
 /// Those that come up next, the first of them first. What may still be running is not among them.
 pub async fn unsettled(database: &Database, settle_after: Duration) -> Result<Vec<Unsettled>, sqlx::Error> {
-    sqlx::query_as!(
+    query_unsettled!(
         Unsettled,
         r#"
         select order_id as "order_id!: OrderId", status as "status!", attempt_id as "attempt_id!", bill, currency,
             cancel_requested as "cancel_requested!", extract(epoch from now() - since)::float8 as "age_seconds!", settle_at, traceparent
-        from (
-            select payment.order_id, status, payment.attempt_id, bill, currency, cancel_requested, traceparent,
-                coalesce(payment.settle_at, attempt.settle_at) as settle_at,
-                case status when 'processing' then attempt.started_at else updated_at end as since
-            from (
-                (select order_id from payments.attempts where settle_at is not null order by settle_at limit $2)
-                union all
-                (select order_id from payments.payments where settle_at is not null order by settle_at limit $2)
-            ) as unsettled
-            cross join lateral (
-                select * from payments.payments where order_id = unsettled.order_id
-                -- So that they are looked up one by one.
-                offset 0
-            ) as payment
-            cross join lateral (
-                select * from payments.attempts where order_id = payment.order_id and number = payment.attempts
-                offset 0
-            ) as attempt
-        ) as unsettled
+        "#,
+        r#"
         where status = 'refunding' or since < now() - make_interval(secs => $1)
         order by settle_at
         "#,
-        settle_after.as_secs_f64(),
+        settle_after,
         LISTED,
     )
     .fetch_all(database)
