@@ -35,6 +35,7 @@ const CHANGEABLE: &str = "
         (select jsonb_agg(row order by id) from payments.parked row),
         (select jsonb_agg(row order by id) from payments.outbox row),
         (select jsonb_agg(row order by id) from payments.attempts row where settle_at is not null),
+        (select jsonb_agg(row order by id) from payments.payments row where status in ('processing', 'refunding')),
         (select count(*) from payments.reconciliations)
     )::text";
 
