@@ -1,8 +1,8 @@
 //! RabbitMQ as a cluster: its nodes die and are cut off under load, and it all goes on and heals by itself.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::process::Command;
-use std::sync::MutexGuard;
 
 use crate::customers::Customers;
 use crate::own_stack::OwnStack;
@@ -82,7 +82,7 @@ fn a_node_without_its_members_of_the_queues_withholds_nothing_for_long() {
 struct Cluster {
     stack: OwnStack,
     /// Given back once the stack has ended.
-    _turn: MutexGuard<'static, ()>,
+    _turn: File,
 }
 
 /// A node that is cut off from the others.

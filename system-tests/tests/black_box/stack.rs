@@ -1,11 +1,11 @@
 //! The running stack, as its folder tells about it: the same that `cargo xtask ps --json` prints.
 
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::Deserialize;
 
@@ -24,10 +24,12 @@ pub fn alone() -> RwLockWriteGuard<'static, ()> {
     STACK.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Held by a test that starts three nodes of RabbitMQ: of two at a time, both are short of what they wait for.
-pub fn turn_of_clusters() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+/// Held by a test that starts three nodes of RabbitMQ: of two at a time, both are short of what they wait for. A lock on a
+/// file, since some of these tests run in a process of their own beside the others.
+pub fn turn_of_clusters() -> File {
+    let turn = File::create(dir().with_file_name("turn-of-clusters")).expect("a file to lock");
+    turn.lock().expect("the turn comes");
+    turn
 }
 
 /// The state of the stack at one moment.
