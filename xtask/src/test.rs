@@ -50,7 +50,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             run.sound = false;
         }
     }
-    let Totals { passed, failed } = run.totals;
+    let Totals { passed, failed, failures, .. } = run.totals;
+    // Minutes of other output stand between.
+    for line in failures {
+        print::out(format_args!("{line}"));
+    }
     print::out(format_args!("{passed} passed, {failed} failed"));
     Ok(if run.sound && failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

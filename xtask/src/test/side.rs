@@ -25,11 +25,14 @@ pub(super) struct Side {
     lines: Receiver<String>,
 }
 
-/// Sums of all `test result:` lines.
-#[derive(Clone, Copy, Default)]
+/// Sums of all `test result:` lines, and what was told about the tests that failed.
+#[derive(Default)]
 pub(super) struct Totals {
     pub(super) passed: u64,
     pub(super) failed: u64,
+    pub(super) failures: Vec<String>,
+    /// It is being told.
+    tells: bool,
 }
 
 impl Side {
@@ -108,11 +111,16 @@ fn unblocked(command: &Command) -> Command {
 }
 
 impl Totals {
-    /// `test result: ok. 12 passed; 0 failed; 0 ignored; …`
+    /// `test result: ok. 12 passed; 0 failed; 0 ignored; …`, before which stands, from `failures:` on, what failed.
     fn add(&mut self, line: &str) {
         let Some((_, counts)) = line.split_once("test result: ") else {
+            self.tells |= line == "failures:";
+            if self.tells {
+                self.failures.push(line.to_owned());
+            }
             return;
         };
+        self.tells = false;
         let count =
             |what: &str| counts.split([';', '.']).find_map(|part| part.trim().strip_suffix(what)?.trim().parse().ok());
         self.passed += count("passed").unwrap_or(0_u64);
@@ -124,6 +132,7 @@ impl AddAssign for Totals {
     fn add_assign(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.failures.extend(other.failures);
     }
 }
 
@@ -132,15 +141,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn totals_are_summed_over_all_result_lines() {
+    fn totals_are_summed_over_all_result_lines_and_failures_are_kept() {
         let mut totals = Totals::default();
         for line in [
             "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
             "test some::test ... ok",
+            "failures:",
+            "---- another::test stdout ----",
             "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
         ] {
             totals.add(line);
         }
         assert_eq!((totals.passed, totals.failed), (15, 2));
+        assert_eq!(totals.failures, ["failures:", "---- another::test stdout ----"]);
     }
 }
