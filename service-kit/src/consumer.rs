@@ -45,8 +45,9 @@ const ALONE: usize = 4;
 const QUIET: Duration = Duration::from_secs(10);
 /// How long a session lasts in a cluster. RabbitMQ leaves it to the member of a queue on the consumer's node to hand messages
 /// out, also when that member is behind or gone: then they never arrive, although subscribing works. Nothing tells, so each
-/// session is on another node than the one before.
-const TURN: Duration = Duration::from_secs(30);
+/// session is on another node than the one before. Two such nodes in a row, and what is then sent again, are over within the
+/// minute in which a fault has to be.
+const TURN: Duration = Duration::from_secs(15);
 /// How long everybody may take to have nothing in hand. Nobody begins anything meanwhile.
 const HANDS_DEADLINE: Duration = Duration::from_secs(1);
 const BROKER_DEADLINE: Duration = Duration::from_secs(10);
