@@ -21,6 +21,7 @@ pub(crate) mod figures;
 
 mod cost;
 mod creates;
+mod evenness;
 mod latency;
 mod limits;
 mod sagas;

@@ -33,6 +33,7 @@ pub(crate) enum Unit {
     Mebibytes,
     Bytes,
     Orders,
+    Percent,
     TimesForetold,
 }
 
@@ -74,6 +75,7 @@ impl fmt::Display for Unit {
             Self::Mebibytes => "MiB",
             Self::Bytes => "bytes",
             Self::Orders => "orders",
+            Self::Percent => "%",
             Self::TimesForetold => "x foretold",
         })
     }

@@ -13,7 +13,7 @@ use super::figures::{Section, Unit};
 use super::latencies::Latencies;
 use super::meter::{Meter, Target};
 use super::wrk::{Outcome, Pace, Script};
-use super::{creates, sagas, steady};
+use super::{creates, evenness, sagas, steady};
 
 /// For the load: more than are under way at half of it.
 const CONNECTIONS: u32 = 256;
@@ -23,6 +23,9 @@ const WATCHED_PER_SECOND: f64 = 100.0;
 const WATCHERS: usize = 64;
 /// So that a hundredth of what is watched is more than a few.
 const LENGTHS: u32 = 2;
+
+/// Of the time right before, in which nothing else was done.
+const SLOW_CORES: &str = "a core at less than half of its usual speed";
 
 /// An order that was watched: how long its answer took since it was due, and how long what followed.
 struct Watched {
@@ -37,6 +40,7 @@ pub(crate) fn measure(meter: &mut Meter, target: &Target) -> Result<()> {
     if meter.figures.last(SAGAS).is_none() {
         sagas::measure(meter, target)?;
     }
+    meter.record(Section::Latency, SLOW_CORES, Unit::Percent, evenness::slow_percent()?);
     creates_at_half_load(meter, target)?;
     sagas_at_half_load(meter, target)
 }

@@ -2,14 +2,16 @@
 
 use anyhow::Result;
 
-use super::bars::{NGINX, PGBENCH};
+use super::bars::{NGINX, PGBENCH, PGBENCH_AT_HALF_P99};
 use super::figures::{Section, Unit};
 use super::gateway::Gateway;
 use super::meter::{Meter, Target};
-use super::pgbench;
+use super::pgbench::{self, Limit};
 use super::wrk::{Pace, Script};
 
 const CLIENTS: [u32; 4] = [1, 4, 16, 64];
+/// With 64, it waits far longer at half of its rate.
+const CLIENTS_AT_HALF: u32 = 16;
 const CONNECTIONS: u32 = 64;
 
 pub(crate) fn measure(meter: &mut Meter, target: &Target) -> Result<()> {
@@ -21,19 +23,26 @@ pub(crate) fn measure(meter: &mut Meter, target: &Target) -> Result<()> {
 fn of_postgres(meter: &mut Meter, target: &Target) -> Result<()> {
     let mut best = 0.0_f64;
     for clients in CLIENTS {
-        let limit = pgbench::run(&target.books, &meter.wrk.dir, clients, meter.scale.length)?;
         let name = format!("pgbench at {clients} client{}", if clients == 1 { "" } else { "s" });
-        meter.record(Section::Limits, &name, Unit::PerSecond, limit.per_second);
-        for percent in [50, 99] {
-            if let Some(time) = limit.latencies.percentile(percent) {
-                meter.record(Section::Limits, format!("{name}, p{percent}"), Unit::Milliseconds, time);
-            }
-        }
+        let limit = run_pgbench(meter, target, &name, clients, Pace::Unlimited)?;
         best = best.max(limit.per_second);
-        target.books.settle()?;
     }
     meter.record(Section::Limits, PGBENCH, Unit::PerSecond, best);
+    let name = PGBENCH_AT_HALF_P99.trim_end_matches(", p99");
+    run_pgbench(meter, target, name, CLIENTS_AT_HALF, Pace::PerSecond(best / 2.0))?;
     Ok(())
+}
+
+fn run_pgbench(meter: &mut Meter, target: &Target, name: &str, clients: u32, pace: Pace) -> Result<Limit> {
+    let limit = pgbench::run(&target.books, &meter.wrk.dir, clients, pace, meter.scale.length)?;
+    meter.record(Section::Limits, name, Unit::PerSecond, limit.per_second);
+    for percent in [50, 99] {
+        if let Some(time) = limit.latencies.percentile(percent) {
+            meter.record(Section::Limits, format!("{name}, p{percent}"), Unit::Milliseconds, time);
+        }
+    }
+    target.books.settle()?;
+    Ok(limit)
 }
 
 /// The gateway, in front of a handler that does nothing.

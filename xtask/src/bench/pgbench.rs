@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::books::Books;
 use super::latencies::Latencies;
+use super::wrk::Pace;
 use crate::postgres;
 
 const SCRIPT: &str = include_str!("pgbench.sql");
@@ -25,8 +26,8 @@ pub(crate) struct Limit {
     pub(crate) latencies: Latencies,
 }
 
-/// Runs on empty tables.
-pub(crate) fn run(books: &Books, dir: &Path, clients: u32, length: Duration) -> Result<Limit> {
+/// Runs on empty tables. What is asked for at a pace is due at random moments, and its time counts from then.
+pub(crate) fn run(books: &Books, dir: &Path, clients: u32, pace: Pace, length: Duration) -> Result<Limit> {
     books.execute(TABLES)?;
     // The time includes the logins, which can take a busy machine seconds.
     let length = length.max(Duration::from_secs(u64::from(clients / 16)));
@@ -39,12 +40,19 @@ pub(crate) fn run(books: &Books, dir: &Path, clients: u32, length: Duration) -> 
     command.args(["--no-vacuum", "--protocol=prepared", "--log"]).arg("--log-prefix").arg(&log);
     command.arg("--file").arg(&script).args(["--client", &clients.to_string(), "--jobs", &clients.min(2).to_string()]);
     command.args(["--time", &length.as_secs().to_string()]).arg(&books.url).stdin(Stdio::null());
+    if let Pace::PerSecond(rate) = pace {
+        command.args(["--rate", &rate.to_string()]);
+    }
     let output = command.output().context("cannot run pgbench")?;
     let told = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "pgbench has failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     let per_second = told.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
     let per_second = per_second.with_context(|| format!("pgbench does not tell the rate: {told}"))?;
-    let latencies = Latencies::of_microseconds(read_logs(&log)?).with_omitted(clients.into(), length);
+    let latencies = Latencies::of_microseconds(read_logs(&log)?);
+    let latencies = match pace {
+        Pace::Unlimited => latencies.with_omitted(clients.into(), length),
+        Pace::PerSecond(_) => latencies,
+    };
     books.execute("drop schema limits cascade")?;
     Ok(Limit { per_second, latencies })
 }

@@ -37,7 +37,7 @@ impl Report<'_> {
         );
         let _ = write!(text, "\n## What it is compared with, and the bars\n\n{COMPARED}");
         let rows = self.figures.rows.iter();
-        for (row, bar) in rows.filter_map(|row| Some((row, Bar::of(row)?))) {
+        for (row, bar) in rows.flat_map(|row| Bar::all_of(row).map(move |bar| (row, bar))) {
             self.write_comparison(&mut text, row, bar);
         }
         for section in Section::value_variants() {
