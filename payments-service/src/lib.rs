@@ -1,9 +1,9 @@
 //! The payments service: holds a payment for every order, charges cards, and gives the money back when it must.
 //!
-//! In reading order: a payment and what can happen to it ([`payment`], [`card`]), how it is stored ([`payments`]), who
-//! charges cards ([`processor`], [`sandbox`]), and what makes things happen: requests ([`http`], [`pay`]), events
-//! ([`order_events`]) and charges or refunds without an answer ([`doubt`], [`settlement`]). Operators look at [`backlog`]
-//! and [`operations`].
+//! In reading order: a payment and what can happen to it ([`payment`], [`card`]), how it is stored ([`payments`],
+//! [`tombstones`]), who charges cards ([`processor`], [`sandbox`]), and what makes things happen: requests ([`http`],
+//! [`pay`]), events ([`order_events`]) and charges or refunds without an answer ([`doubt`], [`settlement`]). Operators look
+//! at [`backlog`] and [`operations`].
 
 pub mod answers;
 pub mod card;
@@ -13,6 +13,7 @@ pub mod payment;
 #[cfg(test)]
 mod payment_tests;
 pub mod payments;
+pub mod tombstones;
 
 pub mod doubt;
 pub mod measured;

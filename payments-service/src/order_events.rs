@@ -11,8 +11,9 @@ use shared_events::ids::{OrderId, PaymentId};
 use tracing::info;
 
 use crate::payment::{Change, Payment};
-use crate::payments::{Entombed, NewPayment};
-use crate::{App, payments};
+use crate::payments::NewPayment;
+use crate::tombstones::Entombed;
+use crate::{App, payments, tombstones};
 
 /// The version of a payment that was created on a tombstone: the tombstone had the first.
 const CREATED_ON_TOMBSTONE: i32 = 2;
@@ -30,7 +31,7 @@ pub async fn on_payment_create(app: App, batch: Vec<Envelope<PaymentCreate>>) ->
         // Their order was cancelled before, or they are repeated.
         let entombed: Vec<Entombed> =
             batch.iter().filter_map(|event| new.remove(&event.data.order_id)).map(entombed).collect();
-        held.extend(payments::name_tombstones(&app.database, &app.outbox, &entombed).await?);
+        held.extend(tombstones::name(&app.database, &app.outbox, &entombed).await?);
     }
     app.finding.announce(held.clone());
     for payment in held.values() {
@@ -62,7 +63,7 @@ pub async fn on_payment_cancel(app: App, batch: Vec<Envelope<PaymentCancel>>) ->
         let held = payments::find_replicated(&app.database, &outdated).await?;
         let unheard_of: Vec<OrderId> = outdated.iter().filter(|order| !held.contains_key(order)).copied().collect();
         if !unheard_of.is_empty() {
-            payments::entomb(&app.database, &unheard_of).await?;
+            tombstones::leave(&app.database, &unheard_of).await?;
         }
 
         let decide = |payment: &Payment| {

@@ -238,7 +238,7 @@ impl Saga {
         }
     }
 
-    /// `payments::apply`, if the row is still the one that was read; `payments::entomb`, if there was none.
+    /// `payments::apply`, if the row is still the one that was read; `tombstones::leave`, if there was none.
     pub fn store_payment(&mut self, read: Option<PaymentRow>, decision: PaymentDecision, rules: &Rules) -> Option<()> {
         let Some(read) = read else {
             self.payment.get_or_insert(PaymentRow::TOMBSTONE);

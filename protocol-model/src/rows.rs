@@ -104,7 +104,7 @@ impl PaymentRow {
         version: 1,
     };
 
-    /// `payments::entomb` where there is no payment.
+    /// `tombstones::leave` where there is no payment.
     pub const TOMBSTONE: Self = Self { owner: Owner::Unknown, status: PaymentStatus::Cancelled, ..Self::CREATED };
 
     /// `payments::create`: `None` when the payment is known already.
