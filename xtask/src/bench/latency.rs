@@ -48,17 +48,13 @@ pub(crate) fn measure(meter: &mut Meter, target: &Target) -> Result<()> {
 fn creates_at_half_load(meter: &mut Meter, target: &Target) -> Result<()> {
     let rate = half(meter, ACCEPTED);
     let watched = at_rate(meter, target, "create at half load", Script::Create, rate)?;
-    record(meter, "create at half load", watched.iter().map(|order| order.answered));
-    record(meter, VISIBLE_P99.trim_end_matches(", p99"), watched.iter().map(|order| order.followed));
-    Ok(())
+    record(meter, &watched, "create at half load", VISIBLE_P99.trim_end_matches(", p99"))
 }
 
 fn sagas_at_half_load(meter: &mut Meter, target: &Target) -> Result<()> {
     let rate = half(meter, SAGAS);
     let watched = at_rate(meter, target, "sagas at half load", Script::Saga, rate)?;
-    record(meter, "create and pay at half load", watched.iter().map(|order| order.answered));
-    record(meter, "from paid to the confirmed order", watched.iter().map(|order| order.followed));
-    Ok(())
+    record(meter, &watched, "create and pay at half load", "from paid to the confirmed order")
 }
 
 fn half(meter: &Meter, rate: &str) -> f64 {
@@ -118,11 +114,8 @@ fn length(meter: &Meter) -> Duration {
     meter.scale.length * LENGTHS
 }
 
-fn record(meter: &mut Meter, name: &str, times: impl Iterator<Item = Duration>) {
-    let latencies = Latencies::of(times);
-    for percent in [50, 99] {
-        if let Some(time) = latencies.percentile(percent) {
-            meter.record(Section::Latency, format!("{name}, p{percent}"), Unit::Milliseconds, time);
-        }
-    }
+fn record(meter: &mut Meter, watched: &[Watched], answered: &str, followed: &str) -> Result<()> {
+    let of = |wait: fn(&Watched) -> Duration| Latencies::of(watched.iter().map(wait));
+    meter.record_waits(Section::Latency, answered, &of(|order| order.answered))?;
+    meter.record_waits(Section::Latency, followed, &of(|order| order.followed))
 }

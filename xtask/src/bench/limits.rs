@@ -36,11 +36,7 @@ fn of_postgres(meter: &mut Meter, target: &Target) -> Result<()> {
 fn run_pgbench(meter: &mut Meter, target: &Target, name: &str, clients: u32, pace: Pace) -> Result<Limit> {
     let limit = pgbench::run(&target.books, &meter.wrk.dir, clients, pace, meter.scale.length)?;
     meter.record(Section::Limits, name, Unit::PerSecond, limit.per_second);
-    for percent in [50, 99] {
-        if let Some(time) = limit.latencies.percentile(percent) {
-            meter.record(Section::Limits, format!("{name}, p{percent}"), Unit::Milliseconds, time);
-        }
-    }
+    meter.record_waits(Section::Limits, name, &limit.latencies)?;
     target.books.settle()?;
     Ok(limit)
 }

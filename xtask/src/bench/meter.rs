@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::books::{Books, Left};
 use super::counts::{Counts, Told};
 use super::cpu::{self, Spent};
 use super::figures::{Figures, Section, Unit, short};
+use super::latencies::Latencies;
 use super::wrk::{Outcome, Pace, Script, Wrk};
 use crate::print;
 use crate::state::State;
@@ -73,6 +74,15 @@ impl Meter {
         let name = name.into();
         print::out(format_args!("  {name:<60} {:>10} {unit}", short(value)));
         self.figures.record(section, name, unit, value);
+    }
+
+    /// The median and the p99 of what was waited for.
+    pub(crate) fn record_waits(&mut self, section: Section, name: &str, waits: &Latencies) -> Result<()> {
+        for percent in [50, 99] {
+            let wait = waits.percentile(percent).with_context(|| format!("{name}: nothing was measured"))?;
+            self.record(section, format!("{name}, p{percent}"), Unit::Milliseconds, wait);
+        }
+        Ok(())
     }
 
     /// Connections are opened, statements prepared, files grown.

@@ -106,13 +106,7 @@ fn lookups_at_half_load(meter: &mut Meter, target: &Target, level: Level, lookup
         Ok(due.elapsed())
     })?;
     ensure!(outcome.refusals == 0, "{LOOKUP} at half load: {} were refused", outcome.refusals);
-    let latencies = Latencies::of(times);
-    let name = level.lookup_p99.trim_end_matches(", p99");
-    for (percent, name) in [(50, format!("{name}, p50")), (99, level.lookup_p99.to_owned())] {
-        let time = latencies.percentile(percent).context("no order was looked up")?;
-        meter.record(Section::Volume, name, Unit::Milliseconds, time);
-    }
-    Ok(())
+    meter.record_waits(Section::Volume, level.lookup_p99.trim_end_matches(", p99"), &Latencies::of(times))
 }
 
 /// A file with a path and a token on each line, for orders of the readers in no order. The path is the inside of a
